@@ -1,0 +1,17 @@
+"""kzoo: the Keras 3 zoo of generative models."""
+
+from kzoo import backend, callbacks, data, layers, losses, metrics, models
+from kzoo.training import GenerativeModel
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GenerativeModel",
+    "backend",
+    "callbacks",
+    "data",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+]

@@ -1,0 +1,50 @@
+"""TensorFlow: variables are updated in place inside Keras's `tf.function`."""
+
+import functools
+
+import tensorflow as tf
+
+
+def portable_step(step):
+    @functools.wraps(step)
+    def stateful(self, data):
+        return step(self, *self.unpack(data))
+
+    return stateful
+
+
+def minimize(loss_fn, variables, optimizer, state):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([v.value for v in variables])
+        loss, logs = loss_fn()
+        # Keras sums gradients over replicas; the loss is a mean over each one's batch.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        scaled = optimizer.scale_loss(loss) / replicas
+    grads = tape.gradient(scaled, [v.value for v in variables])
+    optimizer.apply(grads, variables)
+    return logs
+
+
+def input_gradient(fn, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(fn(x))
+    return tape.gradient(total, x)
+
+
+def inference(fn, state):
+    return tf.function(fn, reduce_retracing=True, autograph=False)
+
+
+def seeded_normal(shape, seed):
+    """Standard normal float32 draws of `shape`, a function of the int64 `seed` alone.
+
+    Exported signatures need a random stream without variables.
+    """
+    return tf.random.stateless_normal(shape, seed=tf.stack([seed, 0]))
+
+
+def seeded_labels(n, num_classes, seed):
+    """`n` int32 labels, uniform on `range(num_classes)`, from the int64 `seed`."""
+    seed = tf.stack([seed, 1])
+    return tf.random.stateless_uniform([n], seed, 0, num_classes, tf.int32)

@@ -1,0 +1,6 @@
+"""Keras callbacks for generative models."""
+
+from kzoo.callbacks.checkpoint import Checkpoint
+from kzoo.callbacks.grids import LatentGrid, ReconstructionGrid, SampleGrid, tile
+
+__all__ = ["Checkpoint", "LatentGrid", "ReconstructionGrid", "SampleGrid", "tile"]

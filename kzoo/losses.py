@@ -1,0 +1,134 @@
+"""Losses that several models share: densities, likelihoods and adversarial losses.
+
+Densities and divergences are in nats: summed over pixels or latents, one number an
+example.
+"""
+
+import math
+
+from keras import ops
+
+from kzoo import checks
+
+
+def normal_log_density(x, mean=0.0, log_var=0.0):
+    """log N(x; mean, exp(log_var)) in nats: `(batch, latents)` to `(batch,)`."""
+    squared = ops.square(x - mean) * ops.exp(-log_var)
+    return -0.5 * ops.sum(squared + log_var + math.log(2 * math.pi), axis=-1)
+
+
+def normal_kl(mean, log_var):
+    """KL(N(mean, exp(log_var)) || N(0, I)) in nats: `(batch, latents)` to `(batch,)`.
+
+    Kingma and Welling, arXiv:1312.6114, appendix B.
+    """
+    return 0.5 * ops.sum(ops.exp(log_var) + ops.square(mean) - 1 - log_var, axis=-1)
+
+
+class Bernoulli:
+    """Each pixel is a coin: `outputs` are logits, grey pixels are probabilities."""
+
+    def negative_log_likelihood(self, images, outputs):
+        """Cross-entropy in nats: `(batch, h, w, c)` to `(batch,)`."""
+        nats = ops.binary_crossentropy(images, outputs, from_logits=True)
+        return ops.sum(nats, axis=(1, 2, 3))
+
+    def mean(self, outputs):
+        return ops.sigmoid(outputs)
+
+
+class Gaussian:
+    """Each pixel is normal about `outputs` with the standard deviation `scale`."""
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def negative_log_likelihood(self, images, outputs):
+        """-log density in nats: `(batch, h, w, c)` to `(batch,)`."""
+        squared = ops.square((images - outputs) / self.scale)
+        constant = math.log(2 * math.pi * self.scale**2)
+        return 0.5 * ops.sum(squared + constant, axis=(1, 2, 3))
+
+    def mean(self, outputs):
+        return ops.clip(outputs, 0.0, 1.0)
+
+
+class Laplace(Gaussian):
+    """Each pixel is Laplace distributed about `outputs`, with the given `scale`."""
+
+    def negative_log_likelihood(self, images, outputs):
+        """-log density in nats: `(batch, h, w, c)` to `(batch,)`."""
+        absolute = ops.abs(images - outputs) / self.scale
+        return ops.sum(absolute + math.log(2 * self.scale), axis=(1, 2, 3))
+
+
+class NonSaturating:
+    """-log D(real) - log(1 - D(fake)), and -log D(fake) for the generator.
+
+    Goodfellow et al., arXiv:1406.2661, section 3. All losses here take logits of shape
+    `(batch, 1)` and return a scalar, the mean over the batch.
+    """
+
+    def discriminator(self, real, fake):
+        return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
+
+    def generator(self, fake):
+        return ops.mean(ops.softplus(-fake))
+
+
+class Minimax(NonSaturating):
+    """The zero-sum game itself: the generator minimises log(1 - D(fake)).
+
+    arXiv:1406.2661, equation 1. Its gradient vanishes while the fakes are poor.
+    """
+
+    def generator(self, fake):
+        return -ops.mean(ops.softplus(fake))
+
+
+class LeastSquares:
+    """(D(real) - 1)² + D(fake)², halved. Mao et al., arXiv:1611.04076, equation 9."""
+
+    def discriminator(self, real, fake):
+        return 0.5 * (ops.mean(ops.square(real - 1)) + ops.mean(ops.square(fake)))
+
+    def generator(self, fake):
+        return 0.5 * ops.mean(ops.square(fake - 1))
+
+
+class Hinge:
+    """max(0, 1 - D(real)) + max(0, 1 + D(fake)). Lim and Ye, arXiv:1705.02894."""
+
+    def discriminator(self, real, fake):
+        return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
+
+    def generator(self, fake):
+        return -ops.mean(fake)
+
+
+def likelihood(name, scale=None):
+    """The likelihood called `name`; `scale` only for those that have one.
+
+    Raises:
+        ValueError: for an unknown name, a scale for `"bernoulli"`, or one <= 0.
+    """
+    checks.one_of("likelihood", name, LIKELIHOODS)
+    if scale is None:
+        return LIKELIHOODS[name]()
+    if name == "bernoulli" or not scale > 0:
+        raise ValueError(
+            "Expected likelihood_scale to be a number above 0 for 'gaussian' or "
+            f"'laplace', and None for 'bernoulli'. Received: likelihood={name!r}, "
+            f"likelihood_scale={scale!r}."
+        )
+    return LIKELIHOODS[name](scale)
+
+
+LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": Gaussian, "laplace": Laplace}
+
+ADVERSARIAL = {
+    "hinge": Hinge,
+    "least_squares": LeastSquares,
+    "minimax": Minimax,
+    "non_saturating": NonSaturating,
+}

@@ -1,0 +1,6 @@
+"""The zoo."""
+
+from kzoo.models.gan import DCGAN, GAN
+from kzoo.models.vae import VAE
+
+__all__ = ["DCGAN", "GAN", "VAE"]

@@ -1,0 +1,196 @@
+"""Generative adversarial network: Goodfellow et al., arXiv:1406.2661.
+
+A generator maps latents to images, a discriminator tells them from real ones. Differs
+from the paper: Adam instead of momentum, ReLU instead of maxout. DCGAN (Radford et al.,
+arXiv:1511.06434) is the same game with convolutions.
+"""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from kzoo import backend, checks, losses
+from kzoo.networks import (
+    build_dcgan_discriminator,
+    build_dcgan_generator,
+    check_widths,
+    dcgan_widths,
+    network,
+    vector_and_label,
+)
+from kzoo.training import GenerativeModel
+
+
+def build_mlp_generator(image_shape, latent_dim, widths, num_classes=None):
+    latents = keras.Input((latent_dim,), name="latents")
+    label_inputs, x = vector_and_label(latents, num_classes)
+    for width in widths:
+        x = layers.Dense(width, activation="relu")(x)
+    x = layers.Dense(math.prod(image_shape), activation="sigmoid", dtype="float32")(x)
+    images = layers.Reshape(image_shape, dtype="float32")(x)
+    return network([latents, *label_inputs], images, "generator")
+
+
+def build_mlp_discriminator(image_shape, latent_dim, widths, num_classes=None):
+    images = keras.Input(image_shape, name="images")
+    label_inputs, x = vector_and_label(layers.Flatten()(images), num_classes)
+    for width in reversed(widths):
+        x = layers.LeakyReLU(0.2)(layers.Dense(width)(x))
+    logits = layers.Dense(1, dtype="float32")(x)
+    return network([images, *label_inputs], logits, "discriminator")
+
+
+ARCHITECTURES = {
+    "dcgan": (build_dcgan_generator, build_dcgan_discriminator, dcgan_widths),
+    "mlp": (build_mlp_generator, build_mlp_discriminator, lambda _: (128, 256, 512)),
+}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class GAN(GenerativeModel):
+    """Generative adversarial network (arXiv:1406.2661): sharp samples, no density.
+
+    Logs `discriminator_loss` and `generator_loss`. The discriminator takes its steps on
+    the batch that the generator's step then sees, each with fresh latents.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        latent_dim: number of latents.
+        architecture: `"mlp"` or `"dcgan"`, which doubles the sides once for each width.
+        loss: `"non_saturating"`, `"minimax"`, `"least_squares"` or `"hinge"`.
+        discriminator_steps: steps of the discriminator for each of the generator.
+        widths: layer widths from latents to images; the discriminator mirrors them.
+            Defaults to `(128, 256, 512)` for `"mlp"` and to `dcgan_widths` for
+            `"dcgan"`: `(256, 128)` for 28 pixels, the paper's for 64.
+        num_classes: number of labels to condition both networks on, or None.
+        generator: your own `keras.Model` from latents, or `[latents, labels]`, to
+            images in [0, 1]: it ends in a sigmoid, say.
+        discriminator: your own `keras.Model` from images in [0, 1], or
+            `[images, labels]`, to one logit, `(batch, 1)`, without a sigmoid.
+
+    Example:
+
+    >>> images, _ = kzoo.data.load("digits")
+    >>> model = kzoo.models.GAN(image_shape=(8, 8, 1), latent_dim=32)
+    >>> model.compile()
+    >>> model.fit(images, epochs=20)
+    >>> model.sample(16).shape
+    (16, 8, 8, 1)
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        latent_dim=100,
+        architecture="mlp",
+        loss="non_saturating",
+        discriminator_steps=1,
+        widths=None,
+        num_classes=None,
+        generator=None,
+        discriminator=None,
+        **kwargs,
+    ):
+        super().__init__(image_shape, latent_dim, num_classes, **kwargs)
+        checks.one_of("architecture", architecture, ARCHITECTURES)
+        build_generator, build_discriminator, default = ARCHITECTURES[architecture]
+        self.architecture = architecture
+        self.widths = check_widths(
+            default(self.image_shape) if widths is None else widths
+        )
+        self.loss_name = checks.one_of("loss", loss, losses.ADVERSARIAL)
+        self.game = losses.ADVERSARIAL[loss]()
+        self.discriminator_steps = checks.positive_int(
+            "discriminator_steps", discriminator_steps
+        )
+
+        code, pixels = (self.latent_dim,), self.image_shape
+        self.add_network("generator", generator, build_generator, code, pixels)
+        self.add_network(
+            "discriminator", discriminator, build_discriminator, pixels, (1,)
+        )
+        self.watch("discriminator_loss", "generator_loss")
+        self.built = True
+
+    def default_optimizer(self):
+        # DCGAN's settings; on the MLP they work as well.
+        return {
+            "discriminator": keras.optimizers.Adam(2e-4, beta_1=0.5),
+            "generator": keras.optimizers.Adam(2e-4, beta_1=0.5),
+        }
+
+    @backend.portable_step
+    def train_step(self, images, labels=None):
+        for _ in range(self.discriminator_steps):
+            logs = self.minimize(
+                self.discriminator_loss, images, labels, over="discriminator"
+            )
+        logs |= self.minimize(self.generator_loss, images, labels, over="generator")
+        return self.report(logs, images)
+
+    @backend.portable_step
+    def test_step(self, images, labels=None):
+        _, logs = self.discriminator_loss(images, labels, training=False)
+        logs |= self.generator_loss(images, labels, training=False)[1]
+        return self.report(logs, images)
+
+    def discriminator_loss(self, images, labels=None, training=True):
+        fakes = ops.stop_gradient(self.fakes_like(images, labels, training))
+        real = self.logits(images, labels, training)
+        fake = self.logits(fakes, labels, training)
+        loss = self.game.discriminator(real, fake)
+        return loss, {"discriminator_loss": loss}
+
+    def generator_loss(self, images, labels=None, training=True):
+        fakes = self.fakes_like(images, labels, training)
+        loss = self.game.generator(self.logits(fakes, labels, training))
+        return loss, {"generator_loss": loss}
+
+    def fakes_like(self, images, labels, training):
+        """As many fresh fakes as there are images, of the same labels."""
+        latents = self.noise((ops.shape(images)[0], self.latent_dim))
+        fakes = self.generator(self.given(latents, labels), training=training)
+        return ops.cast(fakes, "float32")
+
+    def logits(self, images, labels, training):
+        """The discriminator's score `(batch, 1)`: large for real, in float32."""
+        logits = self.discriminator(self.given(images, labels), training=training)
+        return ops.cast(logits, "float32")
+
+    def call(self, inputs, training=False):
+        latents, labels = inputs if self.num_classes else (inputs, None)
+        return self.generate_batch(latents, labels)
+
+    def generate_batch(self, latents, labels=None):
+        images = self.generator(self.given(latents, labels), training=False)
+        return ops.cast(images, "float32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "architecture": self.architecture,
+            "loss": self.loss_name,
+            "discriminator_steps": self.discriminator_steps,
+            "widths": self.widths,
+        }
+
+
+def DCGAN(image_shape, latent_dim=100, **kwargs):
+    """Deep convolutional GAN (Radford et al., arXiv:1511.06434).
+
+    `GAN` with strided convolutions, batch normalisation, weights drawn from
+    N(0, 0.02²), and Adam at 2e-4 with beta_1 = 0.5. Differs from the paper: 4x4
+    kernels, as in the authors' code, and as many layers as the size allows.
+
+    Args:
+        image_shape: `(height, width, channels)`; sides that can be halved at least once.
+        latent_dim: number of latents.
+        **kwargs: any other argument of `GAN`.
+
+    Example:
+
+    >>> model = kzoo.models.DCGAN(image_shape=(28, 28, 1))
+    >>> model.compile()
+    """
+    return GAN(image_shape, latent_dim, architecture="dcgan", **kwargs)

@@ -1,0 +1,423 @@
+"""What every model of the zoo shares: phases, optimizers, verbs, saving."""
+
+import copy
+import functools
+import math
+import types
+
+import keras
+import numpy as np
+from keras import ops
+
+from kzoo import backend, checks, networks
+from kzoo.export import saved_model
+from kzoo.files import replacing
+from kzoo.optimizers import OptimizerGroup, serialize
+
+BATCH = 256  # how many examples the verbs run at a time
+WEIGHTS = (
+    "Expected images, or images and labels: kzoo models weigh all images alike. "
+    "Received: {}. Leave it out, or repeat images instead."
+)
+
+
+class GenerativeModel(keras.Model):
+    """A `keras.Model` trained in phases, each minimising one loss over one network.
+
+    A subclass builds its networks in `__init__`, names its logs with `watch`, returns
+    the paper's optimizers from `default_optimizer`, and writes `train_step` and
+    `test_step` once for all backends under `@backend.portable_step`, one phase a line:
+
+        logs = self.minimize(self.critic_loss, images, labels, over="critic")
+        logs |= self.minimize(self.generator_loss, images, labels, over="generator")
+        return self.report(logs, images)
+
+    A loss is a plain method: tensors in, `(loss, logs)` out. `generate_batch` maps
+    latents to images in [0, 1], tensors to tensors.
+
+    Args:
+        image_shape: `(height, width, channels)` of the images.
+        latent_dim: size of the latent vectors.
+        num_classes: number of labels to condition on, or None for no labels.
+    """
+
+    def __init__(self, image_shape, latent_dim, num_classes=None, **kwargs):
+        super().__init__(**kwargs)
+        self.image_shape = checks.image_shape(image_shape)
+        self.latent_dim = checks.positive_int("latent_dim", latent_dim)
+        if num_classes is not None:
+            num_classes = checks.positive_int("num_classes", num_classes)
+        self.num_classes = num_classes
+        self.own_networks = ()
+        self.seed = keras.random.SeedGenerator()
+        # A namespace, because Keras and TensorFlow track what they find in a dict.
+        self._compiled_verbs = types.SimpleNamespace()
+
+    def add_network(self, name, own, build, inputs, outputs):
+        """Sets the attribute `name` to the user's `own` network, or builds one.
+
+        Args:
+            name: of the network, which is also its key among the optimizers.
+            own: the user's network, or None.
+            build: `build(image_shape, latent_dim, widths, num_classes)`, a network.
+            inputs, outputs: the shapes it maps, without the batch axis.
+        """
+        if own is None:
+            with networks.precision(self.dtype_policy):
+                own = build(
+                    self.image_shape, self.latent_dim, self.widths, self.num_classes
+                )
+        else:
+            networks.check_shapes(name, own, inputs, outputs, self.num_classes)
+            self.own_networks = (*self.own_networks, name)
+        setattr(self, name, own)
+
+    def given(self, inputs, labels):
+        """What a network takes: `inputs`, or `[inputs, labels]` under a condition."""
+        return inputs if labels is None else [inputs, labels]
+
+    # Training
+
+    def default_optimizer(self):
+        """The paper's optimizer, or for a model with phases a dict of one a network."""
+        raise NotImplementedError(f"{type(self).__name__} has no default optimizer.")
+
+    def compile(
+        self,
+        optimizer=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+    ):
+        """Configures training; with no argument, as the model's paper trains it.
+
+        Args:
+            optimizer: a Keras optimizer or its name; for a model with phases a dict
+                `{network: optimizer}`. None means `default_optimizer()`.
+            run_eagerly, steps_per_execution, jit_compile: as in `keras.Model.compile`.
+
+        Raises:
+            ValueError: for a single optimizer where there are phases, or the reverse.
+        """
+        default = self.default_optimizer()
+        optimizer = default if optimizer is None else optimizer
+        if isinstance(default, dict):
+            optimizer = self._optimizer_group(optimizer, default)
+        elif isinstance(optimizer, dict | OptimizerGroup):
+            raise ValueError(
+                f"{type(self).__name__} trains all its networks by one loss. Expected "
+                f"one optimizer. Received: optimizer={optimizer!r}."
+            )
+        super().compile(
+            optimizer=optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=not isinstance(optimizer, OptimizerGroup),
+        )
+        if isinstance(optimizer, OptimizerGroup):
+            optimizer.build({n: getattr(self, n).trainable_variables for n in default})
+        else:
+            self.optimizer.build(self.trainable_variables)
+
+    def _optimizer_group(self, optimizer, default):
+        group = isinstance(optimizer, OptimizerGroup)
+        members = optimizer.members if group else optimizer
+        if not isinstance(members, dict) or set(members) != set(default):
+            names = ", ".join(f"{name!r}: ..." for name in default)
+            raise ValueError(
+                f"{type(self).__name__} trains each network with its own optimizer. "
+                f"Expected optimizer={{{names}}}. Received: optimizer={optimizer!r}."
+            )
+        if group:
+            return optimizer
+        scale = self.dtype_policy.name == "mixed_float16"
+        # In the model's order, by which Keras finds them in a file.
+        return OptimizerGroup({name: members[name] for name in default}, scale)
+
+    def get_compile_config(self):
+        # Only the optimizer: jit_compile and steps_per_execution belong to the machine,
+        # and Keras would carry JAX's jit_compile=True over to torch.compile.
+        if not self.compiled:
+            return None
+        return {"optimizer": serialize(self.optimizer)}
+
+    def compile_from_config(self, config):
+        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        **kwargs,
+    ):
+        """`keras.Model.fit` on images, or images and labels, checked before it starts.
+
+        Stops with a `FloatingPointError` that names the loss when one is not finite.
+        """
+        for argument in ("sample_weight", "class_weight"):
+            if kwargs.get(argument) is not None:
+                raise ValueError(WEIGHTS.format(argument))
+        self.check_data(x, y)
+        if kwargs.get("validation_data") is not None:
+            data = kwargs["validation_data"]
+            self.check_data(*data if isinstance(data, tuple) else (data,))
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [callbacks] if callable(callbacks) else list(callbacks or [])
+            callbacks = [StopOnNonFinite(), *callbacks]
+        return super().fit(
+            x, y, batch_size, epochs, verbose=verbose, callbacks=callbacks, **kwargs
+        )
+
+    def check_data(self, x, y=None):
+        """Raises a `ValueError` for images or labels that the model cannot take.
+
+        Arrays are checked whole; of a data set that can be read again, the first batch.
+        """
+        if isinstance(x, np.ndarray) or hasattr(x, "__array__"):
+            checks.check_values(checks.to_numpy(x), self.image_shape)
+            checks.check_labels(y, self.num_classes)
+        elif hasattr(x, "__getitem__") or (hasattr(x, "__iter__") and iter(x) is not x):
+            first = next(iter(x), None)
+            if first is None:
+                raise ValueError("Expected at least one batch. Received: no data.")
+            images, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
+            if hasattr(images, "shape"):
+                checks.check_values(checks.to_numpy(images), self.image_shape)
+            checks.check_labels(labels, self.num_classes)
+
+    def unpack(self, data):
+        """A batch as `(images, labels)`: float32 images in [0, 1], labels or None."""
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if weights is not None:
+            raise ValueError(WEIGHTS.format("a sample_weight in the data"))
+        checks.batch_shape(images, self.image_shape)
+        checks.check_labels(labels, self.num_classes)
+        return checks.unit_range(images), labels
+
+    def minimize(self, loss_fn, *batch, over=None):
+        """Takes one optimizer step on `loss_fn(*batch)`; returns the loss's logs.
+
+        Args:
+            loss_fn: function that returns `(loss, logs)`, a scalar and a dict of them.
+            over: name of the network to train, or None for the whole model.
+        """
+        network = getattr(self, over) if over else self
+        optimizer = self.optimizer.members[over] if over else self.optimizer
+        if not network.trainable_variables:  # frozen by the user
+            return loss_fn(*batch)[1]
+        return backend.minimize(
+            functools.partial(loss_fn, *batch),
+            network.trainable_variables,
+            optimizer,
+            state=self.variables,
+        )
+
+    def noise(self, shape, draw=keras.random.normal):
+        """Random numbers of `shape` from the model's seed, which is saved with it."""
+        return draw(shape, seed=self.seed)
+
+    def watch(self, *names):
+        """Declares the logs: a running mean for each name."""
+        self.means = {name: keras.metrics.Mean(name=name) for name in names}
+
+    def report(self, logs, images):
+        """Adds a batch's logs to the means, each image counting once; returns them."""
+        count = ops.shape(images)[0]
+        for name, mean in self.means.items():
+            mean.update_state(logs[name], sample_weight=count)
+        return {name: mean.result() for name, mean in self.means.items()}
+
+    @property
+    def metrics(self):
+        return list(self.means.values())
+
+    # Verbs: numpy in, numpy out, any number of examples
+
+    def draw_latents(self, n, seed=None):
+        """Latents from the prior: float32 `(n, latent_dim)`, the same for a seed."""
+        return _generator(seed).standard_normal((n, self.latent_dim), "float32")
+
+    def sample(self, n, seed=None, labels=None):
+        """Draws `n` images: float32 `(n, height, width, channels)` in [0, 1].
+
+        Args:
+            n: how many.
+            seed: whole number; the same seed gives the same images. None draws a new
+                one, which `keras.utils.set_random_seed` fixes.
+            labels: for a conditional model, one label or `n` of them; drawn uniformly
+                if None.
+        """
+        checks.positive_int("n", n)
+        seed = np.random.randint(2**31) if seed is None else seed
+        if self.num_classes and labels is None:
+            labels = _generator([seed, 1]).integers(self.num_classes, size=n)
+        elif np.ndim(labels) == 0 and labels is not None:
+            labels = np.full(n, labels)
+        return self.generate(self.draw_latents(n, seed), labels)
+
+    def generate(self, latents, labels=None):
+        """Maps latents `(n, latent_dim)` to float32 images `(n, h, w, c)` in [0, 1]."""
+        latents = np.asarray(latents, "float32")
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+            raise ValueError(
+                f"Expected latents of shape (n, {self.latent_dim}). "
+                f"Received: {checks.describe(latents)}."
+            )
+        return self._run(self.generate_batch, latents, labels)
+
+    def _run(self, verb, inputs, labels=None):
+        """Runs the tensor function `verb` over numpy inputs in batches."""
+        labels = None if labels is None else np.asarray(labels)
+        checks.check_labels(labels, self.num_classes)
+        arrays = [inputs] if labels is None else [inputs, labels.astype("int32")]
+        if any(len(array) != len(inputs) for array in arrays):
+            raise ValueError(
+                f"Expected as many labels as inputs. Received: {len(labels)} labels "
+                f"for {len(inputs)} inputs."
+            )
+        compiled = getattr(self._compiled_verbs, verb.__name__, None)
+        if compiled is None:
+            compiled = backend.inference(verb, self.variables)
+            setattr(self._compiled_verbs, verb.__name__, compiled)
+        batches = (
+            compiled(*(ops.convert_to_tensor(a[i : i + BATCH]) for a in arrays))
+            for i in range(0, max(len(inputs), 1), BATCH)
+        )
+        return np.concatenate([ops.convert_to_numpy(batch) for batch in batches])
+
+    # Saving
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        """`keras.Model.save`, but a crash while writing leaves the old file intact."""
+        if str(filepath).startswith("hf://") or not overwrite:
+            return super().save(filepath, overwrite=overwrite, **kwargs)
+        with replacing(filepath) as partial:
+            super().save(partial, **kwargs)
+
+    def save_own_variables(self, store):
+        # Keras saves no seed, neither the model's own nor those inside Dropout.
+        super().save_own_variables(store)
+        for i, seed in enumerate(self._seed_states()):
+            store[f"seed_{i}"] = ops.convert_to_numpy(seed)
+
+    def load_own_variables(self, store):
+        seeds = {
+            key: store[key] for key in list(store.keys()) if key.startswith("seed_")
+        }
+        weights = {key: store[key] for key in list(store.keys()) if key not in seeds}
+        super().load_own_variables(weights)
+        for i, seed in enumerate(self._seed_states()):
+            seed.assign(np.asarray(seeds[f"seed_{i}"]))
+
+    def _seed_states(self):
+        weights = {id(v) for v in self.weights}
+        return [v for v in self.variables if id(v) not in weights]
+
+    def get_config(self):
+        own = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in self.own_networks
+        }
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "latent_dim": self.latent_dim,
+            "num_classes": self.num_classes,
+            **own,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = copy.deepcopy(config)  # deserialising takes parts out
+        nested = {
+            key: keras.saving.deserialize_keras_object(value)
+            for key, value in config.items()
+            if isinstance(value, dict) and "class_name" in value
+        }
+        return cls(**{**config, **nested})
+
+    def signatures(self):
+        """What `export` offers: `{name: (function of tensors, input specs)}`.
+
+        The first is the default. `sample` is added by `export`.
+        """
+        shape = (None, self.latent_dim)
+        latents = keras.InputSpec(shape=shape, dtype="float32", name="latents")
+        return {"generate": (self.generate_batch, [latents, *self.label_specs()])}
+
+    def label_specs(self):
+        """The input spec of labels in a list, which is empty for a model without."""
+        if self.num_classes is None:
+            return []
+        return [keras.InputSpec(shape=(None,), dtype="int32", name="labels")]
+
+    def export(self, filepath, format="tf_saved_model", verbose=True, **kwargs):
+        """Writes a TensorFlow SavedModel from any backend: `kzoo.export.saved_model`.
+
+        Other formats are Keras's own and hold what `call` computes.
+        """
+        if format != "tf_saved_model":
+            return super().export(filepath, format=format, verbose=verbose, **kwargs)
+        return saved_model(self, filepath, verbose=verbose, **kwargs)
+
+
+class Autoencoder(GenerativeModel):
+    """A generative model that can also encode: adds `encode` and `reconstruct`.
+
+    A subclass defines `encode_batch` and `reconstruct_batch`, tensors to tensors.
+    """
+
+    def encode(self, images, labels=None):
+        """Posterior means `(n, latent_dim)` of images `(n, h, w, c)`, float32."""
+        images = checks.images_array(images, self.image_shape)
+        return self._run(self.encode_batch, images, labels)
+
+    def decode(self, latents, labels=None):
+        """The same as `generate`."""
+        return self.generate(latents, labels)
+
+    def reconstruct(self, images, labels=None):
+        """Images decoded from the posterior means of `images`, in [0, 1], float32."""
+        images = checks.images_array(images, self.image_shape)
+        return self._run(self.reconstruct_batch, images, labels)
+
+    def signatures(self):
+        shape = (None, *self.image_shape)
+        images = keras.InputSpec(shape=shape, dtype="float32", name="images")
+        inputs = [images, *self.label_specs()]
+        generate = super().signatures()["generate"]
+        return {
+            "reconstruct": (self.reconstruct_batch, inputs),
+            "encode": (self.encode_batch, inputs),
+            "decode": generate,
+            "generate": generate,
+        }
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Raises a `FloatingPointError` that names the loss which is not finite."""
+
+    async_safe = True  # reads only the logs it is given
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        bad = [name for name, value in (logs or {}).items() if not math.isfinite(value)]
+        if bad:
+            raise FloatingPointError(
+                f"{' and '.join(bad)} stopped being finite in epoch {self.epoch + 1}, "
+                f"by step {batch + 1}. Training stopped; the weights in memory are "
+                "spoilt, those saved by a callback are not. Lower the learning rate or "
+                "look for outliers in the data."
+            )
+
+
+def _generator(seed):
+    """NumPy's generator, because its stream is the same on every backend."""
+    return np.random.default_rng(np.random.randint(2**31) if seed is None else seed)

@@ -1,0 +1,59 @@
+"""Trains a deep convolutional GAN and says how good it is.
+
+python recipes/dcgan.py --dataset mnist --epochs 20
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import typer
+
+import kzoo
+from kzoo.callbacks import Checkpoint, SampleGrid
+
+
+def main(
+    dataset: str = "digits",
+    epochs: int = 100,
+    batch_size: int = 64,
+    latent_dim: int = 100,
+    image_size: int | None = None,
+    limit: int | None = None,
+    output: Path = Path("saved_models/dcgan"),
+    resume: bool = False,
+    seed: int = 0,
+):
+    keras.utils.set_random_seed(seed)
+    images, _ = kzoo.data.load(dataset, "train", image_size, limit)
+
+    model = kzoo.models.DCGAN(images.shape[1:], latent_dim)
+    model.compile()
+    history = model.fit(
+        images,
+        batch_size=batch_size,
+        epochs=epochs,
+        callbacks=[
+            Checkpoint(output / "checkpoint.keras", resume, seed),
+            SampleGrid(output / "samples"),
+        ],
+    )
+    model.save(output / "model.keras")
+    (output / "history.json").write_text(json.dumps(history.history, indent=1))
+    try:
+        model.export(output / "SavedModel", overwrite=resume)
+    except ImportError as error:
+        print(f"No SavedModel: {error}")
+
+    real = images[:10_000].reshape(len(images[:10_000]), -1) / 255
+    fake = model.sample(len(real), seed=seed).reshape(len(real), -1)
+    distance = kzoo.metrics.frechet_distance(real, fake)
+    print(f"Model, samples and history: {output}")
+    print(
+        f"Fréchet distance of pixels, {len(real)} samples to training images: "
+        f"{distance:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,194 @@
+"""What every model of the zoo must do, checked once for all of them."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import wave
+from keras import ops
+
+N = 24
+
+
+def check_model(make, golden, tmp_path):
+    """Checks the contract of the model that `make()` builds.
+
+    Args:
+        make: function without arguments that returns a new model on small images.
+        golden: dict of log names and values after two epochs on fixed weights, noise
+            and images, the same on every backend; `sample_mean` and `sample_std`
+            describe images generated then. None for a model with Dropout, whose noise
+            cannot be fixed.
+        tmp_path: folder to write to.
+    """
+    check_config_round_trip(make)
+    check_phases_move_only_their_network(make)
+    check_logs(make)
+    check_save_and_resume(make, tmp_path)
+    check_frozen_network_stays(make)
+    check_sampling(make)
+    check_bad_input(make)
+    if golden is not None:
+        check_golden(make, golden)
+
+
+def compiled(make, **arguments):
+    keras.utils.set_random_seed(7)
+    model = make()
+    model.compile(**arguments)
+    return model
+
+
+def batch(model, n=N):
+    """`(images, labels)` for `fit`; labels are None for a model without classes."""
+    images = (0.5 + 0.5 * wave((n, *model.image_shape))).astype("float32")
+    labels = None if model.num_classes is None else np.arange(n) % model.num_classes
+    return images, labels
+
+
+def fit(model, epochs=1, **arguments):
+    keras.utils.set_random_seed(1)  # torch's Dropout draws from the global generator
+    history = model.fit(
+        *batch(model),
+        batch_size=8,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        **arguments,
+    )
+    return history.history
+
+
+def state(model):
+    """All that training changes, as numpy arrays."""
+    variables = [*model.variables, *model.optimizer.variables]
+    return [np.array(ops.convert_to_numpy(v)) for v in variables]
+
+
+def assert_same_state(model, other):
+    for a, b in zip(state(model), state(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def with_fixed_noise(model):
+    """Replaces the random numbers, which differ from backend to backend."""
+    model.noise = lambda shape, draw=None: ops.convert_to_tensor(
+        wave([int(n) for n in shape])
+    )
+    return model
+
+
+def networks(model):
+    optimizers = model.default_optimizer()
+    return list(optimizers) if isinstance(optimizers, dict) else []
+
+
+def check_config_round_trip(make):
+    model = make()
+    config = model.get_config()
+    again = type(model).from_config(config)
+    assert again.get_config() == config
+    assert [v.shape for v in again.variables] == [v.shape for v in model.variables]
+
+
+def check_phases_move_only_their_network(make):
+    for moving in networks(make()):
+        rates = {n: 0.1 if n == moving else 0.0 for n in networks(make())}
+        optimizers = {n: keras.optimizers.SGD(rate) for n, rate in rates.items()}
+        model = compiled(make, optimizer=optimizers)
+        before = {n: weights(model, n) for n in rates}
+        fit(model)
+        for name in rates:
+            same = all(
+                np.array_equal(a, b)
+                for a, b in zip(before[name], weights(model, name), strict=True)
+            )
+            assert same == (name != moving), f"{moving}'s optimizer, {name}'s weights"
+
+
+def weights(model, network):
+    variables = getattr(model, network).trainable_variables
+    return [np.array(ops.convert_to_numpy(v)) for v in variables]
+
+
+def check_logs(make):
+    model = compiled(make)
+    names = {metric.name for metric in model.metrics}
+    assert set(fit(model)) == names
+    assert all(np.isfinite(v).all() for v in model.history.history.values())
+    scores = model.evaluate(*batch(model), verbose=0, return_dict=True)
+    assert set(scores) == names
+
+
+def check_save_and_resume(make, tmp_path):
+    model = compiled(make)
+    fit(model)
+    path = tmp_path / f"{model.name}.keras"
+    model.save(path)
+    again = keras.saving.load_model(path)
+    assert type(again) is type(model)
+    assert_same_state(model, again)
+    assert fit(model, epochs=2) == fit(again, epochs=2)
+    assert_same_state(model, again)
+
+
+def check_frozen_network_stays(make):
+    model = make()
+    frozen = (networks(model) or ["decoder"])[0]
+    getattr(model, frozen).trainable = False
+    model.compile()
+    kernels = [v for v in getattr(model, frozen).weights if v.name == "kernel"]
+    before = [np.array(ops.convert_to_numpy(v)) for v in kernels]
+    fit(model)
+    for a, b in zip(before, kernels, strict=True):
+        np.testing.assert_array_equal(a, ops.convert_to_numpy(b))
+
+
+def check_sampling(make):
+    model = make()
+    shape = (5, *model.image_shape)
+    images = model.sample(5, seed=3)
+    assert images.shape == shape and images.dtype == np.float32
+    assert images.min() >= 0 and images.max() <= 1
+    np.testing.assert_array_equal(images, model.sample(5, seed=3))
+    assert not np.array_equal(images, model.sample(5, seed=4))
+    assert model.sample(300, seed=3).shape == (300, *model.image_shape)
+    if hasattr(model, "encode"):
+        images, labels = batch(model, 5)
+        assert model.encode(images, labels).shape == (5, model.latent_dim)
+        again = model.reconstruct(np.uint8(images * 255), labels)
+        assert again.shape == shape
+        np.testing.assert_allclose(again, model.reconstruct(images, labels), atol=0.05)
+
+
+def check_bad_input(make):
+    model = compiled(make)
+    images, labels = batch(model)
+    height, width, channels = model.image_shape
+    bad = {
+        "shape": images[:, :-2],
+        "rank": images[..., 0],
+        "dtype": images.astype("int64"),
+        "range": images * 2 - 1,
+        "NaN": np.where(images == images.max(), np.nan, images),
+        "empty": images[:0],
+    }
+    for case, wrong in bad.items():
+        y = None if labels is None else labels[: len(wrong)]
+        with pytest.raises(ValueError, match="Expected") as error:
+            model.fit(wrong, y, verbose=0)
+        assert "image" in str(error.value), case
+    with pytest.raises(ValueError, match="num_classes"):
+        model.fit(images, np.zeros(N, int) if labels is None else None, verbose=0)
+    with pytest.raises(ValueError, match="latents"):
+        model.generate(np.zeros((2, model.latent_dim + 1)))
+
+
+def check_golden(make, golden):
+    model = with_fixed_noise(compiled(make))
+    for i, variable in enumerate(model.trainable_variables):
+        variable.assign(0.3 * wave(variable.shape, phase=i))
+    got = {name: values[-1] for name, values in fit(model, epochs=2).items()}
+    labels = None if model.num_classes is None else np.arange(6) % model.num_classes
+    images = model.generate(wave((6, model.latent_dim)), labels)
+    got |= {"sample_mean": float(images.mean()), "sample_std": float(images.std())}
+    assert got == pytest.approx(golden, rel=2e-4, abs=1e-5), got

@@ -1,0 +1,46 @@
+"""Fixtures. The suite runs on the backend that KERAS_BACKEND names."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+BACKENDS = ("jax", "tensorflow", "torch")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def python():
+    """Runs Python in a subprocess; returns what it printed, fails if it fails."""
+
+    def run(*arguments, backend=None, check=True):
+        env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        env["KERAS_BACKEND"] = backend or keras.backend.backend()
+        result = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            env=env,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        if check:
+            assert result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    return run
+
+
+def wave(shape, phase=0.0):
+    """Deterministic numbers in [-1, 1] that are the same on every machine."""
+    n = int(np.prod(shape))
+    return np.sin(1.7 * np.arange(1, n + 1) + phase).reshape(shape).astype("float32")

@@ -1,0 +1,127 @@
+"""The GAN family: GAN and DCGAN."""
+
+import keras
+import numpy as np
+import pytest
+from conformance import batch, check_model, compiled
+from keras import layers
+
+from kzoo.models import DCGAN, GAN
+
+NAMES = ("discriminator_loss", "generator_loss", "sample_mean", "sample_std")
+GOLDEN = {
+    "mlp": (1.390253, 0.621073, 0.501705, 0.0814253),
+    "dcgan": (1.924747, 0.380879, 0.592900, 0.0512542),
+    "conditional": (0.564752, 0.544579, 0.418423, 0.0487297),
+}
+
+MAKE = {
+    "mlp": lambda: GAN((6, 4, 3), 3, widths=(8, 16), discriminator_steps=2),
+    "dcgan": lambda: DCGAN((8, 8, 1), 3, widths=(8, 4), loss="hinge"),
+    "conditional": lambda: DCGAN(
+        (4, 4, 1), 2, widths=(4,), num_classes=3, loss="least_squares"
+    ),
+}
+
+
+@pytest.mark.parametrize("variant", MAKE)
+def test_gan_conforms(variant, tmp_path):
+    golden = dict(zip(NAMES, GOLDEN[variant], strict=True))
+    check_model(MAKE[variant], golden, tmp_path)
+
+
+STEM = 100 * 7 * 7 * 256
+UP = 4 * 4 * 256 * 128 + 4 * 4 * 128 + 1
+DOWN = 4 * 4 * 128 + 128 + 4 * 4 * 128 * 256 + 7 * 7 * 256 + 1
+
+
+@pytest.mark.parametrize(
+    "make, generator, discriminator",
+    [
+        (lambda: GAN((28, 28, 1), widths=(400,)), 354_784, 314_401),
+        (lambda: GAN((28, 28, 1), widths=(128, 256, 512)), 579_728, 566_273),
+        # the 7x7x256 stem; four numbers a channel for batch normalisation
+        (lambda: DCGAN((28, 28, 1)), STEM + UP + 4 * (256 + 128), DOWN + 4 * 256),
+    ],
+)
+def test_sizes_of_the_literature(make, generator, discriminator):
+    model = make()
+    assert model.generator.count_params() == generator
+    assert model.discriminator.count_params() == discriminator
+
+
+@pytest.mark.parametrize(
+    "shape, widths",
+    [
+        ((8, 8, 1), (128,)),
+        ((28, 28, 1), (256, 128)),
+        ((32, 32, 3), (512, 256, 128)),
+        ((64, 64, 3), (1024, 512, 256, 128)),
+        ((16, 24, 3), (256, 128)),
+    ],
+)
+def test_dcgan_fits_its_depth_to_the_images(shape, widths):
+    assert DCGAN(shape).widths == widths
+    assert DCGAN(shape, 4, widths=[4] * len(widths)).sample(2).shape == (2, *shape)
+
+
+def test_minimax_starts_at_the_value_of_an_undecided_discriminator():
+    model = compiled(lambda: GAN((4, 4, 1), 2, widths=(4,), loss="minimax"))
+    for variable in model.discriminator.trainable_variables:
+        variable.assign(np.zeros(variable.shape))
+    scores = model.evaluate(*batch(model), verbose=0, return_dict=True)
+    expected = {"discriminator_loss": np.log(4), "generator_loss": -np.log(2)}
+    assert scores == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_discriminator_takes_its_steps(steps):
+    model = compiled(lambda: GAN((4, 4, 1), 2, discriminator_steps=steps))
+    model.fit(*batch(model, 16), batch_size=8, verbose=0)
+    taken = {n: int(m.iterations) for n, m in model.optimizer.members.items()}
+    assert taken == {"discriminator": 2 * steps, "generator": 2}
+
+
+def test_labels_decide_what_is_drawn():
+    model = GAN((4, 4, 1), 2, num_classes=3)
+    zeros, ones = (model.sample(4, seed=0, labels=label) for label in (0, 1))
+    assert not np.allclose(zeros, ones)
+    np.testing.assert_array_equal(ones, model.sample(4, seed=0, labels=[1, 1, 1, 1]))
+    with pytest.raises(ValueError, match="from 0 to 2"):
+        model.sample(4, labels=3)
+    with pytest.raises(ValueError, match="labels for"):
+        model.sample(4, labels=[0, 1])
+
+
+def own_networks(classes=None, logits=1):
+    latents, images = keras.Input((2,)), keras.Input((4, 4, 1))
+    pixels = layers.Dense(16, activation="sigmoid")(latents)
+    flat = layers.Flatten()(images)
+    return {
+        "generator": keras.Model(latents, layers.Reshape((4, 4, 1))(pixels)),
+        "discriminator": keras.Model(images, layers.Dense(logits)(flat)),
+    }
+
+
+def test_your_own_networks(tmp_path):
+    golden = dict(zip(NAMES, (1.539042, 0.869973, 0.501478, 0.0844827), strict=True))
+    check_model(lambda: GAN((4, 4, 1), 2, **own_networks()), golden, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        ({"image_shape": (28, 28, 0)}, "image_shape"),
+        ({"image_shape": (31, 31, 1), "architecture": "dcgan"}, "divisible by 2"),
+        ({"architecture": "conv"}, "'dcgan', 'mlp'"),
+        ({"loss": "wasserstein"}, "'hinge', 'least_squares', 'minimax'"),
+        ({"discriminator_steps": 0}, "discriminator_steps"),
+        ({"latent_dim": 3, **own_networks()}, "generator"),
+        ({"latent_dim": 2, **own_networks(logits=2)}, "discriminator"),
+        ({"latent_dim": 2, "num_classes": 3, **own_networks()}, "labels"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, named):
+    with pytest.raises(ValueError, match="Expected") as error:
+        GAN(**{"image_shape": (4, 4, 1), **arguments})
+    assert named in str(error.value)

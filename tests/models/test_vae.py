@@ -1,0 +1,126 @@
+"""The variational autoencoder."""
+
+import keras
+import numpy as np
+import pytest
+from conformance import batch, check_model, compiled
+from keras import layers, ops
+
+from kzoo import losses
+from kzoo.models import VAE
+
+NAMES = ("loss", "reconstruction", "kl", "sample_mean", "sample_std")
+GOLDEN = {
+    "mlp": (45.1136, 44.9517, 0.161940, 0.498278, 0.0750552),
+    "conv": (134.3037, 134.2148, 0.0444513, 0.525821, 0.0445975),
+    "conditional": (11.36374, 11.18034, 0.183399, 0.511015, 0.0186459),
+    "gaussian": (30.8523, 10.27546, 20.57686, 0.202294, 0.205533),
+}
+
+MAKE = {
+    "mlp": lambda: VAE((8, 8, 1), 3, widths=(16,)),
+    "conv": lambda: VAE((8, 8, 3), 2, architecture="conv", widths=(4, 8), beta=2.0),
+    "conditional": lambda: VAE((4, 4, 1), 2, "conv", widths=(4,), num_classes=3),
+    "gaussian": lambda: VAE(
+        (6, 4, 1), 2, likelihood="gaussian", likelihood_scale=0.3, kl="sampled"
+    ),
+}
+
+
+@pytest.mark.parametrize("variant", MAKE)
+def test_vae_conforms(variant, tmp_path):
+    golden = dict(zip(NAMES, GOLDEN[variant], strict=True))
+    check_model(MAKE[variant], golden, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments, encoder, decoder",
+    [
+        # 784-400-20, as in the paper's code and PyTorch's example
+        ({"latent_dim": 20, "widths": (400,)}, 330_040, 322_784),
+        ({"latent_dim": 20, "widths": (512, 256, 128)}, 571_304, 569_488),
+        # 32-64 with a 2-D latent, as in the example of keras.io
+        ({"latent_dim": 2, "architecture": "conv"}, 69_076, 65_089),
+    ],
+)
+def test_sizes_of_the_literature(arguments, encoder, decoder):
+    model = VAE((28, 28, 1), **arguments)
+    assert model.encoder.count_params() == encoder
+    assert model.decoder.count_params() == decoder
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (64, 64, 3), (12, 20, 1)])
+@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+def test_any_size_that_can_be_halved(shape, architecture):
+    assert VAE(shape, 2, architecture, widths=(4, 4)).sample(2).shape == (2, *shape)
+
+
+def test_loss_is_the_negative_elbo_of_the_formula():
+    model = compiled(MAKE["mlp"])
+    model.noise = lambda shape, draw=None: ops.zeros(shape)
+    images, _ = batch(model)
+    mean, log_var = (ops.convert_to_numpy(x) for x in model.encoder(images))
+    p = model.decode(mean).astype("float64")
+    cross_entropy = -(images * np.log(p) + (1 - images) * np.log(1 - p))
+    kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var).sum(axis=1).mean()
+    scores = model.evaluate(images, verbose=0, return_dict=True)
+    assert scores["reconstruction"] == pytest.approx(
+        cross_entropy.sum(axis=(1, 2, 3)).mean(), rel=1e-4
+    )
+    assert scores["kl"] == pytest.approx(kl, rel=1e-3, abs=1e-6)
+    assert scores["loss"] == pytest.approx(scores["reconstruction"] + scores["kl"])
+
+
+def test_sampled_kl_agrees_with_the_closed_form():
+    model = VAE((4, 4, 1), 2, kl="sampled")
+    mean = ops.convert_to_tensor([[0.5, -1.0]])
+    log_var = ops.convert_to_tensor([[-1.0, 0.3]])
+    mean, log_var = (ops.repeat(x, 100_000, axis=0) for x in (mean, log_var))
+    noise = keras.random.normal((100_000, 2), seed=1)
+    latents = model.sampling(mean, log_var, noise)
+    sampled = ops.mean(model.divergence(latents, mean, log_var))
+    exact = losses.normal_kl(mean, log_var)[0]
+    assert float(sampled) == pytest.approx(float(exact), abs=0.02)
+
+
+def own_networks(outputs=2, size=(4, 4, 1)):
+    images = keras.Input((4, 4, 1))
+    x = layers.Dropout(0.2)(layers.Flatten()(images))
+    heads = [layers.Dense(2)(x) for _ in range(outputs)]
+    latents = keras.Input((2,))
+    pixels = layers.Reshape(size)(layers.Dense(int(np.prod(size)))(latents))
+    return {
+        "encoder": keras.Model(images, heads),
+        "decoder": keras.Model(latents, pixels),
+    }
+
+
+def test_your_own_networks(tmp_path):
+    check_model(lambda: VAE((4, 4, 1), 2, **own_networks()), None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        ({"image_shape": (28, 28)}, "image_shape"),
+        ({"image_shape": (30, 30, 1), "architecture": "conv"}, "divisible by 4"),
+        ({"latent_dim": 0}, "latent_dim"),
+        ({"widths": ()}, "widths"),
+        ({"architecture": "resnet"}, "'conv', 'mlp'"),
+        ({"likelihood": "poisson"}, "'bernoulli', 'gaussian', 'laplace'"),
+        ({"likelihood_scale": 0.1}, "likelihood_scale"),
+        ({"kl": "exact"}, "'analytic', 'sampled'"),
+        ({"num_classes": 0}, "num_classes"),
+        ({"image_shape": (4, 4, 1), "latent_dim": 2, **own_networks(3)}, "encoder"),
+        ({"image_shape": (4, 4, 1), "latent_dim": 5, **own_networks()}, "encoder"),
+        (
+            {"image_shape": (4, 4, 1), "latent_dim": 2, **own_networks(2, (4, 8, 1))},
+            "decoder",
+        ),
+        ({"image_shape": (8, 8, 1), "latent_dim": 2, **own_networks()}, "encoder"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, named):
+    with pytest.raises(ValueError, match="Expected") as error:
+        VAE(**{"image_shape": (28, 28, 1), **arguments})
+    assert named in str(error.value)

@@ -1,0 +1,74 @@
+"""Trap 8: gradients over replicas and processes. The rest is in test_training.py."""
+
+import keras
+import pytest
+
+TENSORFLOW = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+from keras import ops
+from kzoo.models import VAE
+
+def train(strategy):
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = VAE((4, 4, 1), 2, widths=(8,))
+        model.noise = lambda shape, draw=None: ops.zeros(shape)
+        model.compile(keras.optimizers.SGD(0.01))
+    images = np.random.default_rng(0).random((16, 4, 4, 1), "float32")
+    model.fit(images, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    return [ops.convert_to_numpy(v) for v in model.trainable_variables]
+
+one = train(tf.distribute.get_strategy())
+two = train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+for a, b in zip(one, two, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+"""
+
+TORCH = """
+import sys, numpy as np, torch, torch.multiprocessing as mp
+
+def train(rank, images, folder):
+    import keras
+    from keras import ops
+    from kzoo.models import VAE
+    if rank is not None:
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
+        images = images[rank::2]
+    keras.utils.set_random_seed(0)
+    model = VAE((4, 4, 1), 2, widths=(8,))
+    model.noise = lambda shape, draw=None: ops.zeros(shape)
+    model.compile(keras.optimizers.SGD(0.01))
+    model.fit(images, batch_size=len(images), epochs=3, shuffle=False, verbose=0)
+    values = [ops.convert_to_numpy(v) for v in model.trainable_variables]
+    np.savez(f"{folder}/{rank}.npz", *values)
+
+if __name__ == "__main__":
+    folder = sys.argv[1]
+    images = np.random.default_rng(0).random((16, 4, 4, 1), "float32")
+    train(None, images, folder)
+    mp.spawn(train, (images, folder), nprocs=2)
+    one, two = (np.load(f"{folder}/{name}.npz") for name in (None, 1))
+    for key in one:
+        np.testing.assert_allclose(one[key], two[key], rtol=1e-4, atol=1e-6)
+"""
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="JAX shards arrays: nothing of ours to sum"
+)
+def test_two_replicas_train_as_one_does_on_the_whole_batch(python, tmp_path):
+    script = tmp_path / "replicas.py"
+    script.write_text(
+        {"tensorflow": TENSORFLOW, "torch": TORCH}[keras.backend.backend()]
+    )
+    python(script, tmp_path)
+
+
+def test_other_backends_are_refused(python):
+    result = python("-c", "import kzoo", backend="numpy", check=False)
+    assert result.returncode and "KERAS_BACKEND" in result.stderr

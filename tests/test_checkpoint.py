@@ -1,0 +1,82 @@
+"""Stopping and resuming. `test_recipes.py` does it with SIGKILL."""
+
+import keras
+import numpy as np
+import pytest
+from conformance import assert_same_state, batch, compiled, state
+
+from kzoo.callbacks import Checkpoint
+from kzoo.models import DCGAN, GAN, VAE
+
+
+def make():
+    return DCGAN((8, 8, 1), 4, widths=(4,))
+
+
+def fit(model, epochs, *callbacks):
+    keras.utils.set_random_seed(5)  # TensorFlow fixes its shuffling when `fit` starts
+    images, labels = batch(model, 20)
+    return model.fit(images, labels, 8, epochs, verbose=0, callbacks=callbacks).history
+
+
+class Crash(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations >= 5:
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_run_is_the_uninterrupted_run(tmp_path):
+    whole = compiled(make)
+    history = fit(whole, 4, Checkpoint(tmp_path / "whole.keras"))
+
+    model, path = compiled(make), tmp_path / "run.keras"
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, 4, Checkpoint(path), Crash())
+    resumed = make()
+    resumed.compile()
+    assert fit(resumed, 4, Checkpoint(path, resume=True)) == history
+    assert resumed.history.epoch == [0, 1, 2, 3]
+    assert_same_state(whole, resumed)
+
+    again = make()
+    again.compile()
+    assert fit(again, 4, Checkpoint(path, resume=True)) == history
+    assert_same_state(whole, again)
+    longer = fit(again, 5, Checkpoint(path, resume=True))
+    assert {name: len(values) for name, values in longer.items()} == {
+        name: 5 for name in history
+    }
+
+
+def test_the_file_is_an_ordinary_model(tmp_path):
+    model, path = compiled(make), tmp_path / "run.keras"
+    fit(model, 1, Checkpoint(path))
+    assert_same_state(model, keras.saving.load_model(path))
+
+
+def test_an_earlier_run_is_not_overwritten(tmp_path):
+    path = tmp_path / "run.keras"
+    path.write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match="Resume"):
+        fit(compiled(make), 1, Checkpoint(path))
+    assert path.read_bytes() == b"mine"
+    with pytest.raises(ValueError, match=r"\.keras"):
+        Checkpoint(tmp_path / "run.h5")
+
+
+@pytest.mark.parametrize(
+    "other, named",
+    [
+        (lambda: GAN((8, 8, 1), 4, widths=(4,)), "architecture"),
+        (lambda: VAE((8, 8, 1), 4), "class"),
+    ],
+)
+def test_the_file_of_another_model_is_refused(other, named, tmp_path):
+    path = tmp_path / "run.keras"
+    fit(compiled(make), 1, Checkpoint(path))
+    model = compiled(other)
+    before = state(model)
+    with pytest.raises(ValueError, match=named):
+        fit(model, 2, Checkpoint(path, resume=True))
+    for a, b in zip(before, state(model), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,104 @@
+"""SavedModels, read by a process that has TensorFlow and neither Keras nor kzoo."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+from conformance import batch
+
+from kzoo.models import DCGAN, VAE
+
+SERVE = """
+import sys
+sys.modules["keras"] = sys.modules["kzoo"] = None  # cannot be imported
+import numpy as np, tensorflow as tf
+
+path, arrays = sys.argv[1:]
+given = dict(np.load(arrays))
+expected = {k[5:]: given.pop(k) for k in list(given) if k.startswith("want_")}
+model = tf.saved_model.load(path)
+for name, want in expected.items():
+    signature = model.signatures[name]
+    keys = signature.structured_input_signature[1]
+    (got,) = signature(**{k: tf.constant(given[k]) for k in keys}).values()
+    np.testing.assert_allclose(got, want, atol=1e-4, err_msg=name)
+    (one,) = signature(**{k: tf.constant(given[k][:1]) for k in keys}).values()
+    np.testing.assert_allclose(one, want[:1], atol=1e-4, err_msg=name)
+
+sample = model.signatures["sample"]
+draw = lambda n, seed: sample(
+    num=tf.constant(n), seed=tf.constant(seed, tf.int64))["images"].numpy()
+assert draw(3, 2**40).shape == (3, *expected["generate"].shape[1:])
+assert (draw(3, 5) == draw(3, 5)).all() and (draw(3, 5) != draw(3, 6)).any()
+assert draw(9, 1).min() >= 0 and draw(9, 1).max() <= 1
+"""
+
+
+@pytest.mark.parametrize(
+    "make, default",
+    [
+        (lambda: VAE((8, 8, 1), 3, "conv", widths=(4,)), "reconstruct"),
+        (lambda: DCGAN((8, 8, 3), 3, widths=(4,), num_classes=2), "generate"),
+    ],
+)
+def test_served_model_answers_as_the_model_does(make, default, tmp_path, python):
+    model = make()
+    images, labels = batch(model, 5)
+    latents = model.draw_latents(5, seed=0)
+    arrays = {"latents": latents, "images": images}
+    if labels is not None:
+        arrays["labels"] = labels.astype("int32")
+    wanted = {"generate": model.generate(latents, labels)}
+    if hasattr(model, "encode"):
+        wanted["encode"] = model.encode(images)
+        wanted["decode"] = wanted["generate"]
+        wanted["reconstruct"] = model.reconstruct(images)
+    wanted["serving_default"] = wanted[default]
+    wanted = {f"want_{name}": value for name, value in wanted.items()}
+    np.savez(tmp_path / "arrays.npz", **arrays, **wanted)
+
+    model.export(tmp_path / "served", verbose=False)
+    python("-c", SERVE, tmp_path / "served", tmp_path / "arrays.npz")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["arrays.npz", "served"]
+
+
+def test_an_export_that_exists_is_kept(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="overwrite"):
+        VAE((4, 4, 1)).export(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_without_tensorflow_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"kzoo\[tensorflow\]"):
+        VAE((4, 4, 1)).export(tmp_path / "served")
+
+
+LOAD = """
+import sys, keras, kzoo, numpy as np
+arrays = np.load(sys.argv[2])
+model = keras.saving.load_model(sys.argv[1])
+labels = np.arange(len(arrays["latents"])) % 2
+images = model.generate(arrays["latents"], labels)
+np.testing.assert_allclose(images, arrays["images"], atol=1e-5)
+assert model.optimizer.iterations == 2
+model.fit(np.uint8(images * 255), labels, verbose=0)
+"""
+
+
+@pytest.mark.parametrize("other", ["jax", "tensorflow", "torch"])
+def test_a_keras_file_draws_the_same_images_on_every_backend(other, tmp_path, python):
+    if other == keras.backend.backend():
+        return  # the conformance test loads it here
+    model = DCGAN((8, 8, 1), 3, widths=(4,), num_classes=2)
+    model.compile()
+    images, labels = batch(model, 16)
+    model.fit(images, labels, batch_size=8, verbose=0)
+    latents = model.draw_latents(6, seed=1)
+    images = model.generate(latents, np.arange(6) % 2)
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "arrays.npz", latents=latents, images=images)
+    files = tmp_path / "model.keras", tmp_path / "arrays.npz"
+    python("-c", LOAD, *files, backend=other)

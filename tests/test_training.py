@@ -1,0 +1,331 @@
+"""The engine: phases, several optimizers, Keras's trainers and callbacks."""
+
+import keras
+import numpy as np
+import pytest
+from conformance import (
+    batch,
+    check_model,
+    compiled,
+    fit,
+    networks,
+    state,
+    with_fixed_noise,
+)
+from critic import Critic
+from keras import ops
+
+from kzoo import backend
+from kzoo.callbacks import Checkpoint
+from kzoo.models import GAN, VAE
+from kzoo.optimizers import OptimizerGroup
+
+BACKEND = keras.backend.backend()
+
+
+def make_vae(**arguments):
+    return VAE((8, 8, 1), 4, widths=(16,), **arguments)
+
+
+def make_gan(**arguments):
+    return GAN((8, 8, 1), 4, widths=(16,), **arguments)
+
+
+def adam(rate=1e-3, **arguments):
+    return keras.optimizers.Adam(rate, **arguments)
+
+
+def pair(**arguments):
+    return {"discriminator": adam(**arguments), "generator": adam(**arguments)}
+
+
+def test_a_model_of_the_users_own_keeps_the_contract(tmp_path):
+    golden = {
+        "critic_loss": 0.0654150,
+        "gradient_penalty": 0.00511072,
+        "generator_loss": -0.603049,
+        "sample_mean": 0.502381,
+        "sample_std": 0.0958155,
+    }
+    check_model(Critic, golden, tmp_path)
+
+
+@pytest.mark.parametrize("norm", [1.0, 3.0])
+def test_gradient_penalty_of_a_linear_critic_is_its_closed_form(norm):
+    model = compiled(lambda: Critic(linear=True))
+    kernel = model.critic.trainable_variables[0]
+    kernel.assign(norm * np.ones(kernel.shape) / 4)
+    images, _ = batch(model)
+    scores = model.evaluate(images, verbose=0, return_dict=True)
+    assert scores["gradient_penalty"] == pytest.approx((norm - 1) ** 2, abs=1e-5)
+
+
+def test_input_gradient_can_be_differentiated_again():
+    x = ops.convert_to_tensor([[0.5], [2.0]])
+
+    def slope(x):
+        return backend.input_gradient(lambda x: x**3, x)
+
+    second = backend.input_gradient(slope, x)
+    np.testing.assert_allclose(ops.convert_to_numpy(second), [[3.0], [12.0]], rtol=1e-5)
+
+
+def test_compile_builds_an_optimizer_for_each_network():
+    model = compiled(make_gan)
+    for name in networks(model):
+        variables = model.optimizer.members[name].variables
+        assert len(variables) == 2 + 2 * len(getattr(model, name).trainable_variables)
+
+
+@pytest.mark.parametrize(
+    "make, optimizer",
+    [
+        (make_gan, "adam"),
+        (make_gan, {"generator": "adam"}),
+        (make_gan, {"generator": "adam", "critic": "adam"}),
+        (make_vae, {"encoder": "adam", "decoder": "adam"}),
+    ],
+)
+def test_optimizers_that_do_not_fit_the_networks_are_refused(make, optimizer):
+    with pytest.raises(ValueError, match="Expected"):
+        make().compile(optimizer)
+
+
+def test_one_optimizer_object_for_two_networks_is_refused():
+    shared = adam()
+    with pytest.raises(ValueError, match="separate"):
+        make_gan().compile({"discriminator": shared, "generator": shared})
+
+
+def test_the_order_of_the_optimizers_does_not_change_what_is_restored(tmp_path):
+    model = compiled(make_gan)
+    fit(model)
+    model.save(tmp_path / "gan.keras")
+    other = compiled(make_gan, optimizer=dict(reversed(pair().items())))
+    other.load_weights(tmp_path / "gan.keras")
+    for a, b in zip(state(model), state(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("make", [make_gan, make_vae])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_and_comes_back(make, policy, tmp_path):
+    model = compiled(lambda: make(dtype=policy))
+    logs = fit(model, epochs=2)
+    assert all(np.isfinite(v).all() for v in logs.values())
+    assert model.sample(2, seed=0).dtype == np.float32
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert fit(model) == fit(again)
+    members = getattr(model.optimizer, "optimizers", [model.optimizer])
+    scaled = [isinstance(m, keras.optimizers.LossScaleOptimizer) for m in members]
+    assert all(s == (policy == "mixed_float16") for s in scaled)
+
+
+def test_float16_skips_steps_whose_gradients_overflow_for_each_network():
+    model = compiled(lambda: make_gan(dtype="mixed_float16"))
+    scale = model.optimizer.members["generator"].dynamic_scale
+    scale.assign(1e38)
+    kernel = model.generator.trainable_variables[0]
+    before = np.array(ops.convert_to_numpy(kernel))
+    images, _ = batch(model, 8)
+    model.fit(images, batch_size=8, verbose=0)
+    np.testing.assert_array_equal(before, ops.convert_to_numpy(kernel))
+    assert float(ops.convert_to_numpy(scale)) == pytest.approx(5e37)
+    other = model.optimizer.members["discriminator"].dynamic_scale
+    assert float(ops.convert_to_numpy(other)) == 2.0**15
+
+
+def test_loss_scaling_does_not_change_the_step():
+    plain, scaled = compiled(make_gan), compiled(make_gan)
+    wrapped = {
+        name: keras.optimizers.LossScaleOptimizer(member)
+        for name, member in scaled.default_optimizer().items()
+    }
+    scaled.compile(wrapped)
+    scaled.seed.state.assign(ops.convert_to_numpy(plain.seed.state))
+    fit(plain)
+    fit(scaled)
+    for a, b in zip(plain.variables, scaled.variables, strict=True):
+        a, b = ops.convert_to_numpy(a), ops.convert_to_numpy(b)
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_learning_rate_callbacks_reach_every_optimizer():
+    model = compiled(make_gan)
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 / (epoch + 1))
+    logs = fit(model, epochs=2, callbacks=[schedule])
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "generator_loss", factor=0.5, patience=1, min_delta=1e9, mode="min"
+    )
+    for name in networks(model):
+        assert logs[f"learning_rate_{name}"] == pytest.approx([0.01, 0.005])
+    fit(model, epochs=3, callbacks=[plateau])
+    for member in model.optimizer.optimizers:
+        rate = float(ops.convert_to_numpy(member.learning_rate))
+        assert rate < 0.005
+    with pytest.raises(AttributeError, match="members"):
+        _ = model.optimizer.learning_rate
+
+
+def test_schedules_given_to_the_optimizers_are_followed():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    model = compiled(make_gan, optimizer={n: adam(schedule) for n in pair()})
+    fit(model)
+    rates = [
+        float(ops.convert_to_numpy(m.learning_rate)) for m in model.optimizer.optimizers
+    ]
+    assert rates == pytest.approx([0.1 * 0.5**3] * 2)
+
+
+def test_ema_weights_are_swapped_in_for_evaluation():
+    model = compiled(make_gan, optimizer=pair(use_ema=True, ema_momentum=0.5))
+    images, _ = batch(model)
+    swap = keras.callbacks.SwapEMAWeights()
+    fit(model, epochs=2, callbacks=[swap], validation_data=(images, None))
+    plain = compiled(make_gan)
+    with pytest.raises(ValueError, match="use_ema"):
+        fit(plain, callbacks=[swap], validation_data=(images, None))
+
+
+def test_tensorboard_logs_each_learning_rate(tmp_path):
+    model = compiled(make_gan)
+    fit(model, callbacks=[keras.callbacks.TensorBoard(tmp_path)])
+    written = b"".join(f.read_bytes() for f in tmp_path.rglob("events.out*"))
+    assert b"learning_rate_generator" in written
+
+
+def test_steps_per_execution_trains_the_same_or_says_why_not():
+    one, three = compiled(make_gan), compiled(make_gan, steps_per_execution=3)
+    if BACKEND == "torch":
+        with pytest.raises(ValueError, match="steps_per_execution"):
+            fit(three)
+        return
+    fit(one)
+    fit(three)
+    for a, b in zip(state(one), state(three), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"run_eagerly": True}, {"jit_compile": True}])
+def test_eager_and_compiled_training_agree(arguments):
+    if BACKEND == "torch" and arguments.get("jit_compile"):
+        arguments = {"jit_compile": False}  # its compiler has a test of its own
+    model, other = (with_fixed_noise(compiled(make_gan, **a)) for a in ({}, arguments))
+    fit(model)
+    fit(other)
+    for a, b in zip(state(model), state(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_compile_settings_of_a_machine_are_not_saved(tmp_path):
+    model = compiled(make_vae, jit_compile=True, steps_per_execution=2)
+    model.save(tmp_path / "vae.keras")
+    again = keras.saving.load_model(tmp_path / "vae.keras")
+    assert again.steps_per_execution == 1
+
+
+def test_epoch_logs_count_every_image_once():
+    model = compiled(make_vae)
+    model.noise = lambda shape, draw=None: ops.zeros(shape)
+    images, _ = batch(model, 10)
+    whole = model.evaluate(images, batch_size=10, verbose=0, return_dict=True)
+    parts = model.evaluate(images, batch_size=8, verbose=0, return_dict=True)
+    assert parts == pytest.approx(whole, rel=1e-5)
+
+
+def test_evaluation_does_not_touch_batch_statistics():
+    model = compiled(lambda: GAN((8, 8, 1), 4, architecture="dcgan", widths=(8, 4)))
+    fit(model)
+    before = [np.array(ops.convert_to_numpy(v)) for v in model.weights]
+    model.evaluate(*batch(model), verbose=0)
+    for a, b in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(a, ops.convert_to_numpy(b))
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_names_itself(tmp_path):
+    model = compiled(make_gan)
+    path = tmp_path / "run.keras"
+    fit(model, callbacks=[Checkpoint(path)])
+    good = path.read_bytes()
+    bias = model.discriminator.trainable_variables[-1]
+    bias.assign(np.full(bias.shape, np.nan))
+    resumed = Checkpoint(tmp_path / "other.keras")
+    with pytest.raises(FloatingPointError, match="_loss"):
+        fit(model, epochs=3, callbacks=[resumed])
+    assert path.read_bytes() == good
+    assert not resumed.path.exists()
+
+
+def test_sample_weights_are_refused():
+    model = compiled(make_vae)
+    images, _ = batch(model)
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(images, sample_weight=np.ones(len(images)), verbose=0)
+
+
+def batches(images):
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            if i >= 2:
+                raise IndexError
+            return images[8 * i : 8 * i + 8]
+
+    return Batches()
+
+
+def torch_loader(images):
+    import torch
+
+    images = torch.utils.data.TensorDataset(torch.from_numpy(images))
+    return torch.utils.data.DataLoader(images, batch_size=8)
+
+
+def tf_dataset(images):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(images).batch(8)
+
+
+@pytest.mark.parametrize("wrap", [batches, torch_loader, tf_dataset])
+def test_data_sets_train_and_their_first_batch_is_checked(wrap):
+    model = compiled(make_vae)
+    images, _ = batch(model, 16)
+    model.fit(wrap(images), verbose=0)
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        model.fit(wrap(images * 3), verbose=0)
+    with pytest.raises(ValueError, match=r"\(batch, 8, 8, 1\)"):
+        model.fit(wrap(images[:, :6]), verbose=0)
+
+
+def test_bytes_and_floats_train_alike():
+    bytes_, floats = compiled(make_vae), compiled(make_vae)
+    images = np.uint8(batch(bytes_)[0] * 255)
+    first = bytes_.fit(images, shuffle=False, verbose=0).history["loss"]
+    second = floats.fit(images / 255, shuffle=False, verbose=0).history["loss"]
+    assert first == pytest.approx(second, rel=1e-6)
+
+
+def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
+    model = compiled(make_vae)
+    path = tmp_path / "vae.keras"
+    model.save(path)
+    good = path.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(type(model), "save_own_variables", fail)
+    with pytest.raises(OSError):
+        model.save(path)
+    assert path.read_bytes() == good
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_group_is_applied_by_phases_only():
+    group = OptimizerGroup(pair())
+    with pytest.raises(NotImplementedError, match="minimize"):
+        group.apply([])
