@@ -132,6 +132,24 @@ def check_labels(labels, num_classes, argument="labels"):
             )
 
 
+def data(shape, num_classes, x, y=None):
+    """Raises a `ValueError` for what a model of this image shape cannot be fitted to.
+
+    Arrays are checked whole; of a data set that can be read again, the first batch.
+    Nothing is read ahead from an iterator that can be read only once.
+    """
+    if hasattr(x, "shape"):
+        check_values(to_numpy(x), shape)
+        check_labels(y, num_classes)
+    elif hasattr(x, "__getitem__") or (hasattr(x, "__iter__") and iter(x) is not x):
+        first = next(iter(x), None)
+        if first is None:
+            raise ValueError("Expected at least one batch. Received: no data.")
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
+        check_values(to_numpy(images), shape)
+        check_labels(labels, num_classes)
+
+
 def to_numpy(array):
     """A numpy view or copy of any array or tensor, wherever it lives."""
     return np.asarray(array.cpu() if hasattr(array, "cpu") else array)

@@ -256,7 +256,7 @@ def _is_gray(path):
 
 def _find_prepared(name, split, data_dir):
     root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    root = pathlib.Path(root).expanduser()
+    root = pathlib.Path(root).expanduser().absolute()
     folder = _newest_version(root, name)
     if folder is None:
         raise DatasetNotFound(_how_to_find(name, root))
@@ -322,8 +322,10 @@ def _read_prepared(root, folder, name, split):
     builder = tfds.builder_from_directory(folder, file_format=file_format)
     count = _count(builder.info.splits, split, name)
     mode, labelled = _checked_features(dict(builder.info.features.items()), name)
-    read = _array_records(builder, split, count) if random_access else None
-    pairs = read or _tfrecords(builder, split, labelled)
+    if random_access:
+        pairs = _array_records(builder, split, count)
+    else:
+        pairs = _tfrecords(builder, split, labelled)
     examples = (
         (f"{name} {split} image {index}", image, label if labelled else None)
         for index, (image, label) in enumerate(pairs)

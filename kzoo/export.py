@@ -1,8 +1,8 @@
 """SavedModel for serving, from any backend.
 
-TensorFlow writes the file. On JAX and PyTorch the model is saved to a temporary `.keras`
-file and a child process reloads it with `KERAS_BACKEND=tensorflow`, so there is one
-way to export, and TensorFlow is never loaded beside another framework.
+TensorFlow writes the file. On JAX and PyTorch the model is saved to a temporary
+`.keras` file, which a child process reloads with `KERAS_BACKEND=tensorflow`: there is
+one way to export, and TensorFlow is never started beside another framework.
 """
 
 import importlib.util

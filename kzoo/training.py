@@ -1,27 +1,25 @@
-"""What every model of the zoo shares: phases, optimizers, verbs, saving."""
+"""What every model of the zoo shares: phases, optimizers, saving."""
 
 import copy
 import functools
 import math
-import types
 
 import keras
 import numpy as np
 from keras import ops
 
 from kzoo import backend, checks, networks
-from kzoo.export import saved_model
 from kzoo.files import replacing
 from kzoo.optimizers import OptimizerGroup, serialize
+from kzoo.verbs import Verbs
 
-BATCH = 256  # how many examples the verbs run at a time
 WEIGHTS = (
     "Expected images, or images and labels: kzoo models weigh all images alike. "
     "Received: {}. Leave it out, or repeat images instead."
 )
 
 
-class GenerativeModel(keras.Model):
+class GenerativeModel(Verbs, keras.Model):
     """A `keras.Model` trained in phases, each minimising one loss over one network.
 
     A subclass builds its networks in `__init__`, names its logs with `watch`, returns
@@ -50,8 +48,6 @@ class GenerativeModel(keras.Model):
         self.num_classes = num_classes
         self.own_networks = ()
         self.seed = keras.random.SeedGenerator()
-        # A namespace, because Keras and TensorFlow track what they find in a dict.
-        self._compiled_verbs = types.SimpleNamespace()
 
     def add_network(self, name, own, build, inputs, outputs):
         """Sets the attribute `name` to the user's `own` network, or builds one.
@@ -75,8 +71,6 @@ class GenerativeModel(keras.Model):
     def given(self, inputs, labels):
         """What a network takes: `inputs`, or `[inputs, labels]` under a condition."""
         return inputs if labels is None else [inputs, labels]
-
-    # Training
 
     def default_optimizer(self):
         """The paper's optimizer, or for a model with phases a dict of one a network."""
@@ -162,33 +156,17 @@ class GenerativeModel(keras.Model):
         for argument in ("sample_weight", "class_weight"):
             if kwargs.get(argument) is not None:
                 raise ValueError(WEIGHTS.format(argument))
-        self.check_data(x, y)
+        checks.data(self.image_shape, self.num_classes, x, y)
         if kwargs.get("validation_data") is not None:
             data = kwargs["validation_data"]
-            self.check_data(*data if isinstance(data, tuple) else (data,))
+            data = data if isinstance(data, tuple) else (data,)
+            checks.data(self.image_shape, self.num_classes, *data)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [callbacks] if callable(callbacks) else list(callbacks or [])
             callbacks = [StopOnNonFinite(), *callbacks]
         return super().fit(
             x, y, batch_size, epochs, verbose=verbose, callbacks=callbacks, **kwargs
         )
-
-    def check_data(self, x, y=None):
-        """Raises a `ValueError` for images or labels that the model cannot take.
-
-        Arrays are checked whole; of a data set that can be read again, the first batch.
-        """
-        if isinstance(x, np.ndarray) or hasattr(x, "__array__"):
-            checks.check_values(checks.to_numpy(x), self.image_shape)
-            checks.check_labels(y, self.num_classes)
-        elif hasattr(x, "__getitem__") or (hasattr(x, "__iter__") and iter(x) is not x):
-            first = next(iter(x), None)
-            if first is None:
-                raise ValueError("Expected at least one batch. Received: no data.")
-            images, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
-            if hasattr(images, "shape"):
-                checks.check_values(checks.to_numpy(images), self.image_shape)
-            checks.check_labels(labels, self.num_classes)
 
     def unpack(self, data):
         """A batch as `(images, labels)`: float32 images in [0, 1], labels or None."""
@@ -235,62 +213,6 @@ class GenerativeModel(keras.Model):
     @property
     def metrics(self):
         return list(self.means.values())
-
-    # Verbs: numpy in, numpy out, any number of examples
-
-    def draw_latents(self, n, seed=None):
-        """Latents from the prior: float32 `(n, latent_dim)`, the same for a seed."""
-        return _generator(seed).standard_normal((n, self.latent_dim), "float32")
-
-    def sample(self, n, seed=None, labels=None):
-        """Draws `n` images: float32 `(n, height, width, channels)` in [0, 1].
-
-        Args:
-            n: how many.
-            seed: whole number; the same seed gives the same images. None draws a new
-                one, which `keras.utils.set_random_seed` fixes.
-            labels: for a conditional model, one label or `n` of them; drawn uniformly
-                if None.
-        """
-        checks.positive_int("n", n)
-        seed = np.random.randint(2**31) if seed is None else seed
-        if self.num_classes and labels is None:
-            labels = _generator([seed, 1]).integers(self.num_classes, size=n)
-        elif np.ndim(labels) == 0 and labels is not None:
-            labels = np.full(n, labels)
-        return self.generate(self.draw_latents(n, seed), labels)
-
-    def generate(self, latents, labels=None):
-        """Maps latents `(n, latent_dim)` to float32 images `(n, h, w, c)` in [0, 1]."""
-        latents = np.asarray(latents, "float32")
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
-            raise ValueError(
-                f"Expected latents of shape (n, {self.latent_dim}). "
-                f"Received: {checks.describe(latents)}."
-            )
-        return self._run(self.generate_batch, latents, labels)
-
-    def _run(self, verb, inputs, labels=None):
-        """Runs the tensor function `verb` over numpy inputs in batches."""
-        labels = None if labels is None else np.asarray(labels)
-        checks.check_labels(labels, self.num_classes)
-        arrays = [inputs] if labels is None else [inputs, labels.astype("int32")]
-        if any(len(array) != len(inputs) for array in arrays):
-            raise ValueError(
-                f"Expected as many labels as inputs. Received: {len(labels)} labels "
-                f"for {len(inputs)} inputs."
-            )
-        compiled = getattr(self._compiled_verbs, verb.__name__, None)
-        if compiled is None:
-            compiled = backend.inference(verb, self.variables)
-            setattr(self._compiled_verbs, verb.__name__, compiled)
-        batches = (
-            compiled(*(ops.convert_to_tensor(a[i : i + BATCH]) for a in arrays))
-            for i in range(0, max(len(inputs), 1), BATCH)
-        )
-        return np.concatenate([ops.convert_to_numpy(batch) for batch in batches])
-
-    # Saving
 
     def save(self, filepath, overwrite=True, **kwargs):
         """`keras.Model.save`, but a crash while writing leaves the old file intact."""
@@ -341,63 +263,6 @@ class GenerativeModel(keras.Model):
         }
         return cls(**{**config, **nested})
 
-    def signatures(self):
-        """What `export` offers: `{name: (function of tensors, input specs)}`.
-
-        The first is the default. `sample` is added by `export`.
-        """
-        shape = (None, self.latent_dim)
-        latents = keras.InputSpec(shape=shape, dtype="float32", name="latents")
-        return {"generate": (self.generate_batch, [latents, *self.label_specs()])}
-
-    def label_specs(self):
-        """The input spec of labels in a list, which is empty for a model without."""
-        if self.num_classes is None:
-            return []
-        return [keras.InputSpec(shape=(None,), dtype="int32", name="labels")]
-
-    def export(self, filepath, format="tf_saved_model", verbose=True, **kwargs):
-        """Writes a TensorFlow SavedModel from any backend: `kzoo.export.saved_model`.
-
-        Other formats are Keras's own and hold what `call` computes.
-        """
-        if format != "tf_saved_model":
-            return super().export(filepath, format=format, verbose=verbose, **kwargs)
-        return saved_model(self, filepath, verbose=verbose, **kwargs)
-
-
-class Autoencoder(GenerativeModel):
-    """A generative model that can also encode: adds `encode` and `reconstruct`.
-
-    A subclass defines `encode_batch` and `reconstruct_batch`, tensors to tensors.
-    """
-
-    def encode(self, images, labels=None):
-        """Posterior means `(n, latent_dim)` of images `(n, h, w, c)`, float32."""
-        images = checks.images_array(images, self.image_shape)
-        return self._run(self.encode_batch, images, labels)
-
-    def decode(self, latents, labels=None):
-        """The same as `generate`."""
-        return self.generate(latents, labels)
-
-    def reconstruct(self, images, labels=None):
-        """Images decoded from the posterior means of `images`, in [0, 1], float32."""
-        images = checks.images_array(images, self.image_shape)
-        return self._run(self.reconstruct_batch, images, labels)
-
-    def signatures(self):
-        shape = (None, *self.image_shape)
-        images = keras.InputSpec(shape=shape, dtype="float32", name="images")
-        inputs = [images, *self.label_specs()]
-        generate = super().signatures()["generate"]
-        return {
-            "reconstruct": (self.reconstruct_batch, inputs),
-            "encode": (self.encode_batch, inputs),
-            "decode": generate,
-            "generate": generate,
-        }
-
 
 class StopOnNonFinite(keras.callbacks.Callback):
     """Raises a `FloatingPointError` that names the loss which is not finite."""
@@ -416,8 +281,3 @@ class StopOnNonFinite(keras.callbacks.Callback):
                 "spoilt, those saved by a callback are not. Lower the learning rate or "
                 "look for outliers in the data."
             )
-
-
-def _generator(seed):
-    """NumPy's generator, because its stream is the same on every backend."""
-    return np.random.default_rng(np.random.randint(2**31) if seed is None else seed)

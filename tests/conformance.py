@@ -163,7 +163,6 @@ def check_sampling(make):
 def check_bad_input(make):
     model = compiled(make)
     images, labels = batch(model)
-    height, width, channels = model.image_shape
     bad = {
         "shape": images[:, :-2],
         "rank": images[..., 0],

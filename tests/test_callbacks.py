@@ -10,8 +10,8 @@ import pytest
 from keras import ops
 from PIL import Image, ImageSequence
 
-from kzoo import callbacks
-from kzoo.callbacks import LIGHT, LatentGrid, ReconstructionGrid, SampleGrid
+from kzoo.callbacks import LatentGrid, ReconstructionGrid, SampleGrid, grids
+from kzoo.callbacks.grids import LIGHT
 
 
 def initial(shape, dtype=None):
@@ -87,7 +87,7 @@ def files(folder):
 def test_tile_places_images_row_by_row_and_fills_the_rest(channels, scale):
     images = np.arange(3, dtype="uint8").reshape(3, 1, 1, 1).repeat(channels, -1)
     expected = [[0, LIGHT, 1], [LIGHT, LIGHT, LIGHT], [2, LIGHT, LIGHT]]
-    picture = callbacks.tile(images * scale, columns=2, gap=1)
+    picture = grids.tile(images * scale, columns=2, gap=1)
     assert picture.dtype == "uint8"
     for channel in range(channels):
         np.testing.assert_array_equal(picture[..., channel], expected)
@@ -95,7 +95,7 @@ def test_tile_places_images_row_by_row_and_fills_the_rest(channels, scale):
 
 def test_tile_keeps_rows_of_pixels_together_without_a_gap():
     images = np.arange(12, dtype="uint8").reshape(2, 2, 3, 1)
-    picture = callbacks.tile(images, columns=2, gap=0)
+    picture = grids.tile(images, columns=2, gap=0)
     np.testing.assert_array_equal(
         picture[..., 0], [[0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11]]
     )
@@ -114,7 +114,7 @@ def test_tile_keeps_rows_of_pixels_together_without_a_gap():
 )
 def test_tile_says_what_it_expected(shape, dtype, columns):
     with pytest.raises(ValueError, match=r"Expected .* Received"):
-        callbacks.tile(np.full(shape, 255, dtype), columns)
+        grids.tile(np.full(shape, 255, dtype), columns)
 
 
 @pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])

@@ -184,7 +184,7 @@ def DCGAN(image_shape, latent_dim=100, **kwargs):
     kernels, as in the authors' code, and as many layers as the size allows.
 
     Args:
-        image_shape: `(height, width, channels)`; sides that can be halved at least once.
+        image_shape: `(height, width, channels)`, with even sides.
         latent_dim: number of latents.
         **kwargs: any other argument of `GAN`.
 

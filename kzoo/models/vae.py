@@ -19,7 +19,8 @@ from kzoo.networks import (
     network,
     vector_and_label,
 )
-from kzoo.training import Autoencoder
+from kzoo.training import GenerativeModel
+from kzoo.verbs import AutoencoderVerbs
 
 
 def build_mlp_encoder(image_shape, latent_dim, widths, num_classes=None):
@@ -78,7 +79,7 @@ ARCHITECTURES = {
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class VAE(Autoencoder):
+class VAE(AutoencoderVerbs, GenerativeModel):
     """Variational autoencoder (arXiv:1312.6114): a density with an encoder.
 
     Logs `loss` (reconstruction + beta * kl), `reconstruction` (negative log-likelihood)
@@ -179,7 +180,7 @@ class VAE(Autoencoder):
         return ops.cast(outputs, "float32")
 
     def divergence(self, latents, mean, log_var):
-        """KL from posterior to prior in nats `(batch,)`, by formula or by one sample."""
+        """KL from posterior to prior in nats `(batch,)`, by formula or by a sample."""
         if self.kl == "analytic":
             return losses.normal_kl(mean, log_var)
         log_q = losses.normal_log_density(latents, mean, log_var)
@@ -187,7 +188,7 @@ class VAE(Autoencoder):
 
     def call(self, inputs, training=False):
         images, labels = inputs if self.num_classes else (inputs, None)
-        return self.reconstruct_batch(images, labels)
+        return self.reconstruct_batch(checks.unit_range(images), labels)
 
     def encode_batch(self, images, labels=None):
         return self.posterior(images, labels)[0]

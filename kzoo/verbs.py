@@ -1,0 +1,140 @@
+"""What a trained model does: sample, generate, export."""
+
+import types
+
+import keras
+import numpy as np
+from keras import ops
+
+from kzoo import backend, checks
+from kzoo.export import saved_model
+
+BATCH = 256  # how many examples are run at a time
+
+
+class Verbs:
+    """The verbs of every generative model: numpy in, numpy out, any number of examples.
+
+    The model has `image_shape`, `latent_dim`, `num_classes` and `generate_batch`, which
+    maps latents and labels to images in [0, 1], tensors to tensors.
+    """
+
+    def draw_latents(self, n, seed=None):
+        """Latents from the prior: float32 `(n, latent_dim)`, the same for a seed."""
+        return _generator(seed).standard_normal((n, self.latent_dim), "float32")
+
+    def sample(self, n, seed=None, labels=None):
+        """Draws `n` images: float32 `(n, height, width, channels)` in [0, 1].
+
+        Args:
+            n: how many.
+            seed: whole number; the same seed gives the same images. None draws a new
+                one, which `keras.utils.set_random_seed` fixes.
+            labels: for a conditional model, one label or `n` of them; drawn uniformly
+                if None.
+        """
+        checks.positive_int("n", n)
+        seed = np.random.randint(2**31) if seed is None else seed
+        if self.num_classes and labels is None:
+            labels = _generator([seed, 1]).integers(self.num_classes, size=n)
+        elif np.ndim(labels) == 0 and labels is not None:
+            labels = np.full(n, labels)
+        return self.generate(self.draw_latents(n, seed), labels)
+
+    def generate(self, latents, labels=None):
+        """Maps latents `(n, latent_dim)` to float32 images `(n, h, w, c)` in [0, 1]."""
+        latents = np.asarray(latents, "float32")
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+            raise ValueError(
+                f"Expected latents of shape (n, {self.latent_dim}). "
+                f"Received: {checks.describe(latents)}."
+            )
+        return self._run(self.generate_batch, latents, labels)
+
+    def _run(self, verb, inputs, labels=None):
+        """Runs the tensor function `verb` over numpy inputs in batches."""
+        labels = None if labels is None else np.asarray(labels)
+        checks.check_labels(labels, self.num_classes)
+        arrays = [inputs] if labels is None else [inputs, labels.astype("int32")]
+        if any(len(array) != len(inputs) for array in arrays):
+            raise ValueError(
+                f"Expected as many labels as inputs. Received: {len(labels)} labels "
+                f"for {len(inputs)} inputs."
+            )
+        run = self._compiled(verb)
+        batches = (
+            run(*(ops.convert_to_tensor(a[i : i + BATCH]) for a in arrays))
+            for i in range(0, max(len(inputs), 1), BATCH)
+        )
+        return np.concatenate([ops.convert_to_numpy(batch) for batch in batches])
+
+    def _compiled(self, verb):
+        # In a namespace, because Keras and TensorFlow track what they find in a dict.
+        if not hasattr(self, "_compiled_verbs"):
+            self._compiled_verbs = types.SimpleNamespace()
+        if not hasattr(self._compiled_verbs, verb.__name__):
+            compiled = backend.inference(verb, self.variables)
+            setattr(self._compiled_verbs, verb.__name__, compiled)
+        return getattr(self._compiled_verbs, verb.__name__)
+
+    def signatures(self):
+        """What `export` offers: `{name: (function of tensors, input specs)}`.
+
+        The first is the default. `sample` is added by `export`.
+        """
+        shape = (None, self.latent_dim)
+        latents = keras.InputSpec(shape=shape, dtype="float32", name="latents")
+        return {"generate": (self.generate_batch, [latents, *self.label_specs()])}
+
+    def label_specs(self):
+        """The input spec of labels in a list, which is empty for a model without."""
+        if self.num_classes is None:
+            return []
+        return [keras.InputSpec(shape=(None,), dtype="int32", name="labels")]
+
+    def export(self, filepath, format="tf_saved_model", verbose=True, **kwargs):
+        """Writes a TensorFlow SavedModel from any backend: `kzoo.export.saved_model`.
+
+        Other formats are Keras's own and hold what `call` computes.
+        """
+        if format != "tf_saved_model":
+            return super().export(filepath, format=format, verbose=verbose, **kwargs)
+        return saved_model(self, filepath, verbose=verbose, **kwargs)
+
+
+class AutoencoderVerbs(Verbs):
+    """The verbs of a model that can also encode.
+
+    The model has `encode_batch` and `reconstruct_batch` as well, tensors to tensors.
+    """
+
+    def encode(self, images, labels=None):
+        """Posterior means `(n, latent_dim)` of images `(n, h, w, c)`, float32."""
+        images = checks.images_array(images, self.image_shape)
+        return self._run(self.encode_batch, images, labels)
+
+    def decode(self, latents, labels=None):
+        """The same as `generate`."""
+        return self.generate(latents, labels)
+
+    def reconstruct(self, images, labels=None):
+        """Images decoded from the posterior means of `images`, in [0, 1], float32."""
+        images = checks.images_array(images, self.image_shape)
+        return self._run(self.reconstruct_batch, images, labels)
+
+    def signatures(self):
+        shape = (None, *self.image_shape)
+        images = keras.InputSpec(shape=shape, dtype="float32", name="images")
+        inputs = [images, *self.label_specs()]
+        generate = super().signatures()["generate"]
+        return {
+            "reconstruct": (self.reconstruct_batch, inputs),
+            "encode": (self.encode_batch, inputs),
+            "decode": generate,
+            "generate": generate,
+        }
+
+
+def _generator(seed):
+    """NumPy's generator, because its stream is the same on every backend."""
+    return np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
