@@ -13,68 +13,57 @@ import numpy as np
 import pytest
 from conformance import assert_same_state
 from conftest import ROOT
+from keras.saving import load_model as load
 from PIL import Image
 
-RECIPES = sorted(path.name for path in ROOT.glob("recipes/*.py"))
+
+def check_output(output, result, epochs):
+    """The files a recipe writes, and that its last line has a figure."""
+    last = [line for line in result.stdout.splitlines() if line.strip()][-1]
+    assert str(output) in result.stdout
+    assert any(character.isdigit() for character in last), last
+    history = json.loads((output / "history.json").read_text())
+    assert all(len(values) == epochs for values in history.values())
+    assert (output / "SavedModel" / "saved_model.pb").exists()
+    model = load(output / "model.keras")
+    assert model.sample(3).shape == (3, 8, 8, 1)
+    assert len(list((output / "samples").glob("epoch_*.png"))) == epochs
+    with Image.open(output / "samples" / "animation.gif") as animation:
+        assert animation.n_frames == epochs
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ["gan.py", "vae.py"])
 def test_recipe_trains_and_writes_what_it_says(recipe, tmp_path, python):
     output = tmp_path / "run"
     arguments = ["--epochs", 2, "--limit", 96, "--output", output]
-    result = python(f"recipes/{recipe}", *arguments)
-    assert str(output) in result.stdout
-    last = [line for line in result.stdout.splitlines() if line.strip()][-1]
-    assert any(character.isdigit() for character in last), last
-    history = json.loads((output / "history.json").read_text())
-    assert all(len(values) == 2 for values in history.values())
-    assert (output / "SavedModel" / "saved_model.pb").exists()
-    model = keras.saving.load_model(output / "model.keras")
-    assert model.sample(3).shape == (3, 8, 8, 1)
-    with Image.open(output / "samples" / "animation.gif") as animation:
-        assert animation.n_frames == 2
-    assert len(list((output / "samples").glob("epoch_*.png"))) == 2
-
-    again = python(f"recipes/{recipe}", *arguments, check=False)
-    assert again.returncode and "FileExistsError" in again.stderr
-    python(f"recipes/{recipe}", *arguments, "--resume")
-    assert json.loads((output / "history.json").read_text()) == history
+    check_output(output, python(f"recipes/{recipe}", *arguments), 2)
 
 
 def test_killed_and_resumed_recipe_ends_as_if_it_had_run_through(tmp_path, python):
     recipe = ["recipes/dcgan.py", "--limit", "256", "--epochs", "8", "--output"]
-    python(*recipe, tmp_path / "whole")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    check_output(whole, python(*recipe, whole), 8)
+    again = python(*recipe, whole, check=False)
+    assert again.returncode and "FileExistsError" in again.stderr
 
-    output = tmp_path / "killed"
     process = subprocess.Popen(
-        [sys.executable, *recipe, output],
+        [sys.executable, *recipe, killed],
         cwd=ROOT,
         env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(output / "samples" / "epoch_0003.png", process)
+    wait_for(killed / "samples" / "epoch_0003.png", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (output / "model.keras").exists()
+    assert not (killed / "model.keras").exists()
 
-    python(*recipe, output, "--resume")
-    whole, resumed = (
-        json.loads((tmp_path / run / "history.json").read_text())
-        for run in ("whole", "killed")
-    )
-    assert whole == resumed
-    assert_same_state(
-        *(
-            keras.saving.load_model(tmp_path / run / "model.keras")
-            for run in ("whole", "killed")
-        )
-    )
-    pictures = [
-        np.asarray(Image.open(tmp_path / run / "samples" / "epoch_0008.png"))
-        for run in ("whole", "killed")
-    ]
-    np.testing.assert_array_equal(*pictures)
+    check_output(killed, python(*recipe, killed, "--resume"), 8)
+    histories = [(run / "history.json").read_text() for run in (whole, killed)]
+    assert histories[0] == histories[1]
+    assert_same_state(*(load(run / "model.keras") for run in (whole, killed)))
+    last = [run / "samples" / "epoch_0008.png" for run in (whole, killed)]
+    np.testing.assert_array_equal(*(np.asarray(Image.open(path)) for path in last))
 
 
 def wait_for(path: pathlib.Path, process):

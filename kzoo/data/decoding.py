@@ -1,0 +1,110 @@
+"""Encoded images to one array, in threads."""
+
+import contextlib
+import functools
+import io
+import itertools
+import os
+from concurrent import futures
+
+import numpy as np
+
+PROGRESS_FROM = 5000  # images; fewer are there before a progress bar can be read
+
+
+def decode(source, image_size, limit):
+    from tqdm import tqdm
+
+    encoded = source.read()
+    count = min(limit or encoded.count, encoded.count)
+    if not count:
+        raise ValueError(
+            f"Expected images in {source.title}, split {source.split!r}. "
+            "Received: none."
+        )
+    pixels = functools.partial(_pixels, encoded.mode, image_size)
+    examples = itertools.islice(encoded.examples, count)
+    progress = {"desc": f"Decoding {source.title}", "disable": count <= PROGRESS_FROM}
+    with tqdm(_in_threads(pixels, examples), total=count, **progress) as decoded:
+        return _stack(decoded, count)
+
+
+def _in_threads(function, items):
+    """Maps in order, with few images in memory.
+
+    A thread takes several at once: small images are decoded faster than handed over.
+    """
+    batches = iter(lambda: list(itertools.islice(items, 16)), [])
+    with futures.ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        while block := list(itertools.islice(batches, 16)):
+            for results in pool.map(lambda batch: [function(*i) for i in batch], block):
+                yield from results
+
+
+def _stack(decoded, count):
+    first, image, label = next(decoded := iter(decoded))
+    images = np.empty((count, *image.shape), np.uint8)
+    labels = None if label is None else np.empty(count, np.int32)
+    together = itertools.chain([(first, image, label)], decoded)
+    for index, (where, image, label) in enumerate(together):
+        if image.shape != images.shape[1:]:
+            raise ValueError(
+                "Expected images of one size, as image_size is not given. Received: "
+                f"{images.shape[1:3]} ({first}) and {image.shape[:2]} ({where}). "
+                "Pass image_size=(height, width)."
+            )
+        images[index] = image
+        if labels is not None:
+            labels[index] = label
+    return images, labels
+
+
+def _pixels(mode, image_size, where, encoded, label):
+    with opened(encoded, where) as image:
+        image = _converted(image, mode)
+        pixels = np.asarray(_fitted(image, image_size) if image_size else image)
+    return where, pixels.reshape(*pixels.shape[:2], -1), label
+
+
+@contextlib.contextmanager
+def opened(encoded, where):
+    """The Pillow image; an error while it is open names `where` it is."""
+    from PIL import Image
+
+    try:
+        if isinstance(encoded, np.ndarray):
+            yield Image.fromarray(encoded)
+        else:
+            file = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+            with Image.open(file) as image:
+                yield image
+    except Exception as error:  # Pillow's formats raise all sorts of them
+        raise ValueError(
+            f"Expected a readable image. Received: {where} ({error}). Replace it or "
+            "remove it."
+        ) from error
+
+
+def _converted(image, mode):
+    from PIL import Image
+
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels have 32 bits, of unknown range")
+    if image.mode.startswith("I;16"):  # which Pillow would clip, not scale
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _fitted(image, size):
+    """Crops to the aspect ratio of `size = (height, width)`, then resizes."""
+    from PIL import Image
+
+    height, width = size
+    scale = min(image.height / height, image.width / width)
+    crop_height = max(1, round(height * scale))
+    crop_width = max(1, round(width * scale))
+    # Whole pixels, so that a crop without resizing keeps them as they are.
+    left = (image.width - crop_width) // 2
+    top = (image.height - crop_height) // 2
+    box = (left, top, left + crop_width, top + crop_height)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box)

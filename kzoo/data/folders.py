@@ -1,0 +1,76 @@
+"""Folders of image files."""
+
+import functools
+import os
+import pathlib
+
+from kzoo.data.decoding import opened
+from kzoo.data.source import DatasetNotFound, Encoded, Source, digest, pick_split, stamp
+
+
+def find(folder, split):
+    if not folder.is_dir():
+        raise DatasetNotFound(
+            f"Expected a folder of images. Received: {folder.absolute()}, which is "
+            "none. For a TensorFlow Datasets set, pass its name without a separator."
+        )
+    folder = folder.resolve()
+    roots = {name: folder / name for name in _subfolders(folder)}
+    if not {"train", "test"} & set(roots):
+        roots = {"train": folder}
+    root = pick_split(roots, split, f"the folder {folder}")
+    classes = sorted({name for other in roots.values() for name in _subfolders(other)})
+    labelled = _list_images(root, classes)
+    identity = digest(classes, [(*stamp(path), label) for path, label in labelled])
+    read = functools.partial(_read_folder, labelled)
+    return Source(str(root), split, identity, read)
+
+
+def _subfolders(folder):
+    names = (sub.name for sub in folder.iterdir() if sub.is_dir())
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def _list_images(root, classes):
+    """Pairs of an image file and the index of its class; all have one, or none has."""
+    loose = _image_files(root, recursive=False)
+    pairs = [
+        (path, label)
+        for label, name in enumerate(classes)
+        for path in _image_files(root / name)
+    ]
+    if loose and pairs:
+        raise ValueError(
+            "Expected all images in the folders of their classes, or none. "
+            f"Received: {loose[0]} beside {pairs[0][0]}. Move the one or the other."
+        )
+    return pairs or [(path, None) for path in loose]
+
+
+def _image_files(folder, recursive=True):
+    found = []
+    for parent, subfolders, names in os.walk(folder):
+        subfolders[:] = [s for s in subfolders if recursive and not s.startswith(".")]
+        paths = (pathlib.Path(parent, n) for n in names if not n.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in _image_suffixes()]
+    return sorted(found)
+
+
+@functools.cache
+def _image_suffixes():
+    from PIL import Image
+
+    suffixes = Image.registered_extensions().items()
+    return {suffix for suffix, kind in suffixes if kind in Image.OPEN}
+
+
+def _read_folder(labelled):
+    # Every file is asked, so that the channels do not depend on the limit.
+    mode = "L" if all(_is_gray(path) for path, _ in labelled) else "RGB"
+    examples = ((path, path, label) for path, label in labelled)
+    return Encoded(len(labelled), mode, examples)
+
+
+def _is_gray(path):
+    with opened(path, path) as image:
+        return image.mode in ("1", "L", "LA") or image.mode.startswith("I;16")
