@@ -1,7 +1,29 @@
 """Trap 8: gradients over replicas and processes. The rest is in test_training.py."""
 
 import keras
-import pytest
+
+JAX = """
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+import keras, numpy as np
+from keras import ops
+from kzoo.models import VAE
+
+def train():
+    keras.utils.set_random_seed(0)
+    model = VAE((4, 4, 1), 2, widths=(8,))
+    model.noise = lambda shape, draw=None: ops.zeros(shape)
+    model.compile(keras.optimizers.SGD(0.01))
+    images = np.random.default_rng(0).random((16, 4, 4, 1), "float32")
+    model.fit(images, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    return [ops.convert_to_numpy(v) for v in model.trainable_variables]
+
+one = train()
+assert len(keras.distribution.list_devices()) == 2
+keras.distribution.set_distribution(keras.distribution.DataParallel())
+for a, b in zip(one, train(), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+"""
 
 TENSORFLOW = """
 import numpy as np, tensorflow as tf
@@ -58,14 +80,10 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "jax", reason="JAX shards arrays: nothing of ours to sum"
-)
 def test_two_replicas_train_as_one_does_on_the_whole_batch(python, tmp_path):
+    scripts = {"jax": JAX, "tensorflow": TENSORFLOW, "torch": TORCH}
     script = tmp_path / "replicas.py"
-    script.write_text(
-        {"tensorflow": TENSORFLOW, "torch": TORCH}[keras.backend.backend()]
-    )
+    script.write_text(scripts[keras.backend.backend()])
     python(script, tmp_path)
 
 

@@ -66,6 +66,15 @@ def test_killed_and_resumed_recipe_ends_as_if_it_had_run_through(tmp_path, pytho
     np.testing.assert_array_equal(*(np.asarray(Image.open(path)) for path in last))
 
 
+def test_the_example_in_the_readme_runs(tmp_path, python):
+    text = (ROOT / "README.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0].replace("epochs=20", "epochs=1")
+    script = tmp_path / "example.py"
+    script.write_text(f"import os; os.chdir({str(tmp_path)!r})\n{code}")
+    python(script)
+    assert (tmp_path / "run" / "SavedModel" / "saved_model.pb").exists()
+
+
 def wait_for(path: pathlib.Path, process):
     for _ in range(2400):
         if path.exists():
