@@ -168,6 +168,12 @@ class GenerativeModel(Verbs, keras.Model):
             x, y, batch_size, epochs, verbose=verbose, callbacks=callbacks, **kwargs
         )
 
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """`keras.Model.evaluate`, with the data checked as in `fit`."""
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
+            checks.data(self.image_shape, self.num_classes, x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
     def unpack(self, data):
         """A batch as `(images, labels)`: float32 images in [0, 1], labels or None."""
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)

@@ -18,6 +18,7 @@ def main(
     epochs: int = 100,
     batch_size: int = 64,
     latent_dim: int = 100,
+    split: str = "train",
     image_size: int | None = None,
     limit: int | None = None,
     output: Path = Path("saved_models/dcgan"),
@@ -25,10 +26,16 @@ def main(
     seed: int = 0,
 ):
     keras.utils.set_random_seed(seed)
-    images, _ = kzoo.data.load(dataset, "train", image_size, limit)
+    images, _ = kzoo.data.load(dataset, split, image_size, limit)
+    real = images[:10_000].reshape(len(images[:10_000]), -1) / 255
+
+    def distance(model):
+        fake = model.sample(len(real), seed=seed).reshape(len(real), -1)
+        return kzoo.metrics.frechet_distance(real, fake)
 
     model = kzoo.models.DCGAN(images.shape[1:], latent_dim)
     model.compile()
+    untrained = distance(model)
     history = model.fit(
         images,
         batch_size=batch_size,
@@ -45,13 +52,10 @@ def main(
     except ImportError as error:
         print(f"No SavedModel: {error}")
 
-    real = images[:10_000].reshape(len(images[:10_000]), -1) / 255
-    fake = model.sample(len(real), seed=seed).reshape(len(real), -1)
-    distance = kzoo.metrics.frechet_distance(real, fake)
     print(f"Model, samples and history: {output}")
     print(
         f"Fréchet distance of pixels, {len(real)} samples to training images: "
-        f"{distance:.3f}"
+        f"{distance(model):.2f} (untrained: {untrained:.2f})"
     )
 
 

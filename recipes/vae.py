@@ -21,6 +21,7 @@ def main(
     architecture: str = "mlp",
     likelihood: str = "bernoulli",
     beta: float = 1.0,
+    split: str = "train",
     test_split: str = "test",
     image_size: int | None = None,
     limit: int | None = None,
@@ -29,7 +30,7 @@ def main(
     seed: int = 0,
 ):
     keras.utils.set_random_seed(seed)
-    images, _ = kzoo.data.load(dataset, "train", image_size, limit)
+    images, _ = kzoo.data.load(dataset, split, image_size, limit)
     test_images, _ = kzoo.data.load(dataset, test_split, image_size, limit)
 
     model = kzoo.models.VAE(
