@@ -23,13 +23,8 @@ def minimize(loss_fn, variables, optimizer, state):
     return {name: value.detach() for name, value in logs.items()}
 
 
+@torch.compiler.disable  # torch cannot differentiate twice through compiled code
 def input_gradient(fn, x):
-    if torch.compiler.is_compiling():
-        raise NotImplementedError(
-            "PyTorch cannot differentiate twice through torch.compile, and this model "
-            "takes the gradient of a network with respect to its input. "
-            "Compile it with jit_compile=False."
-        )
     with torch.enable_grad():  # Keras evaluates under no_grad
         x = x if x.requires_grad else x.detach().requires_grad_()
         return torch.autograd.grad(fn(x).sum(), x, create_graph=True)[0]
