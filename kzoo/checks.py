@@ -46,6 +46,8 @@ def batch_shape(images, shape, argument="images"):
         hint = ""
         if len(received) == 3 and (*received[1:], 1) == tuple(shape):
             hint = f" Add the channel axis: {argument}[..., None]."
+        elif None in received[1:]:
+            hint = " Fix the size that TensorFlow does not know by tf.ensure_shape."
         elif received == tuple(shape):
             hint = f" Add the batch axis: {argument}[None]."
         height, width, channels = shape

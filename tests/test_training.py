@@ -2,6 +2,7 @@
 
 import functools
 
+import grain
 import keras
 import numpy as np
 import pytest
@@ -301,7 +302,15 @@ def tf_dataset(images):
     return tf.data.Dataset.from_tensor_slices(images).batch(8)
 
 
-@pytest.mark.parametrize("wrap", [batches, torch_loader, tf_dataset])
+def grain_dataset(images):
+    return grain.MapDataset.source(images).batch(8)
+
+
+def once(images):
+    return ((images[i : i + 8],) for i in (0, 8))
+
+
+@pytest.mark.parametrize("wrap", [batches, torch_loader, tf_dataset, grain_dataset])
 def test_data_sets_train_and_their_first_batch_is_checked(wrap):
     model = compiled(make_vae)
     images, _ = batch(model, 16)
@@ -310,6 +319,15 @@ def test_data_sets_train_and_their_first_batch_is_checked(wrap):
         model.fit(wrap(images * 3), verbose=0)
     with pytest.raises(ValueError, match=r"\(batch, 8, 8, 1\)"):
         model.fit(wrap(images[:, :6]), verbose=0)
+
+
+def test_a_generator_loses_no_batch_to_the_checks():
+    model = compiled(make_vae)
+    images, _ = batch(model, 16)
+    model.fit(once(images), steps_per_epoch=2, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+    with pytest.raises(ValueError, match=r"\(batch, 8, 8, 1\)"):
+        model.fit(once(images[:, :6]), steps_per_epoch=2, verbose=0)
 
 
 def test_bytes_and_floats_train_alike():
