@@ -120,7 +120,7 @@ def check_labels(labels, num_classes, argument="labels"):
         )
     if labels is None:
         return
-    if len(labels.shape) != 1 or "int" not in _dtype_name(labels):
+    if len(getattr(labels, "shape", ())) != 1 or "int" not in _dtype_name(labels):
         raise ValueError(
             f"Expected {argument} to be whole numbers of shape (batch,). "
             f"Received: {describe(labels)}."

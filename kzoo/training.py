@@ -162,8 +162,7 @@ class GenerativeModel(Verbs, keras.Model):
             data = data if isinstance(data, tuple) else (data,)
             checks.data(self.image_shape, self.num_classes, *data)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [callbacks] if callable(callbacks) else list(callbacks or [])
-            callbacks = [StopOnNonFinite(), *callbacks]
+            callbacks = [StopOnNonFinite(), *keras.tree.flatten(callbacks or [])]
         return super().fit(
             x, y, batch_size, epochs, verbose=verbose, callbacks=callbacks, **kwargs
         )
@@ -193,7 +192,8 @@ class GenerativeModel(Verbs, keras.Model):
         network = getattr(self, over) if over else self
         optimizer = self.optimizer.members[over] if over else self.optimizer
         if not network.trainable_variables:  # frozen by the user
-            return loss_fn(*batch)[1]
+            _, logs = loss_fn(*batch)
+            return {name: ops.stop_gradient(value) for name, value in logs.items()}
         return backend.minimize(
             functools.partial(loss_fn, *batch),
             network.trainable_variables,

@@ -269,6 +269,17 @@ def test_a_loss_that_is_not_finite_stops_training_and_names_itself(tmp_path):
     assert not resumed.path.exists()
 
 
+def test_callbacks_are_taken_as_keras_takes_them():
+    model = compiled(make_vae)
+    seen = []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, _: seen.append(epoch)
+    )
+    for callbacks in (note, [note], (note,), [[note]], None):
+        fit(model, callbacks=callbacks)
+    assert seen == [0] * 4
+
+
 def test_sample_weights_are_refused():
     model = compiled(make_vae)
     images, _ = batch(model)
