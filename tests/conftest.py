@@ -5,12 +5,17 @@ import pathlib
 import subprocess
 import sys
 
-import keras
-import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-BACKENDS = ("jax", "tensorflow", "torch")
+
+# JAX spends most of the suite compiling, often the same program. It reads these when it
+# is imported, here and in the processes that tests start.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
