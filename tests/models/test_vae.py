@@ -55,6 +55,14 @@ def test_any_size_that_can_be_halved(shape, architecture):
     assert VAE(shape, 2, architecture, widths=(4, 4)).sample(2).shape == (2, *shape)
 
 
+@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+def test_every_posterior_starts_narrow(architecture):
+    model = VAE((8, 8, 1), 2, architecture)
+    mean, log_var = model.posterior(ops.convert_to_tensor(batch(model)[0]))
+    assert np.all(ops.convert_to_numpy(log_var) == -2)
+    assert np.ptp(ops.convert_to_numpy(mean)) > 0
+
+
 def test_loss_is_the_negative_elbo_of_the_formula():
     model = compiled(MAKE["mlp"])
     model.noise = lambda shape, draw=None: ops.zeros(shape)
