@@ -17,7 +17,9 @@ class Checkpoint(keras.callbacks.Callback):
     complete epoch. Resumed with the same arguments and data, `fit` ends with the same
     weights, optimizers, seeds and history as a run that was never stopped. For this the
     global random generators, which shuffle arrays, are seeded anew from `seed` before
-    each epoch. Data sets that shuffle themselves have to do so by epoch.
+    each epoch. TensorFlow fixes the order when `fit` starts instead: call
+    `keras.utils.set_random_seed` before it. Data sets that shuffle themselves have to
+    do so by epoch.
 
     Unlike `keras.callbacks.BackupAndRestore`, it keeps the history, never leaves the
     weights of one epoch with the number of another, and stays when training ends, so
