@@ -7,7 +7,8 @@ KERAS_BACKEND ?= tensorflow
 DEMO := .venv/demo-$(KERAS_BACKEND)
 TEST := .venv/test
 BACKENDS := tensorflow jax torch
-export KERAS_BACKEND TF_CPP_MIN_LOG_LEVEL ?= 2
+export KERAS_BACKEND
+export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test lint clean $(BACKENDS:%=test-%)
 
