@@ -2,52 +2,48 @@
 
 import keras
 
-JAX = """
-import os
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+TRAIN = """
 import keras, numpy as np
 from keras import ops
 from kzoo.models import VAE
 
-def train():
+def train(build=lambda make: make()):
     keras.utils.set_random_seed(0)
-    model = VAE((4, 4, 1), 2, widths=(8,))
+    model = build(lambda: VAE((4, 4, 1), 2, widths=(8,)))
     model.noise = lambda shape, draw=None: ops.zeros(shape)
-    model.compile(keras.optimizers.SGD(0.01))
+    build(lambda: model.compile(keras.optimizers.SGD(0.01)))
     images = np.random.default_rng(0).random((16, 4, 4, 1), "float32")
     model.fit(images, batch_size=8, epochs=2, shuffle=False, verbose=0)
     return [ops.convert_to_numpy(v) for v in model.trainable_variables]
 
+def in_strategy(make):
+    with strategy.scope():
+        return make()
+
+def assert_same(one, two):
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+"""
+
+JAX = f"""
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+{TRAIN}
 one = train()
 assert len(keras.distribution.list_devices()) == 2
 keras.distribution.set_distribution(keras.distribution.DataParallel())
-for a, b in zip(one, train(), strict=True):
-    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+assert_same(one, train())
 """
 
-TENSORFLOW = """
-import numpy as np, tensorflow as tf
+TENSORFLOW = f"""
+import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import keras
-from keras import ops
-from kzoo.models import VAE
-
-def train(strategy):
-    with strategy.scope():
-        keras.utils.set_random_seed(0)
-        model = VAE((4, 4, 1), 2, widths=(8,))
-        model.noise = lambda shape, draw=None: ops.zeros(shape)
-        model.compile(keras.optimizers.SGD(0.01))
-    images = np.random.default_rng(0).random((16, 4, 4, 1), "float32")
-    model.fit(images, batch_size=8, epochs=2, shuffle=False, verbose=0)
-    return [ops.convert_to_numpy(v) for v in model.trainable_variables]
-
-one = train(tf.distribute.get_strategy())
-two = train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
-for a, b in zip(one, two, strict=True):
-    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+{TRAIN}
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+assert_same(train(), train(in_strategy))
 """
 
 TORCH = """
