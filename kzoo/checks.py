@@ -152,6 +152,34 @@ def data(shape, num_classes, x, y=None):
         check_labels(labels, num_classes)
 
 
+def features(argument, array, rows=2):
+    """Features as float64 `(n, d)`.
+
+    Raises:
+        ValueError: for another rank, fewer than `rows` rows, NaN or infinity.
+    """
+    array = np.asarray(to_numpy(array), "float64")
+    if array.ndim != 2 or len(array) < rows:
+        raise ValueError(
+            f"Expected {argument} of shape (n, d), one row an image, with n >= {rows}. "
+            f"Received: {describe(array)}."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"Expected {argument} to be finite. Received: NaN or infinity."
+        )
+    return array
+
+
+def same_features(first, second):
+    """Raises a `ValueError` unless two arrays `(n, d)` have the same d."""
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            "Expected two sets with as many features an image. Received: "
+            f"{first.shape[1]} and {second.shape[1]}."
+        )
+
+
 def to_numpy(array):
     """A numpy view or copy of any array or tensor, wherever it lives."""
     return np.asarray(array.cpu() if hasattr(array, "cpu") else array)

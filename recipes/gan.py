@@ -29,22 +29,26 @@ def main(
 ):
     keras.utils.set_random_seed(seed)
     images, _ = kzoo.data.load(dataset, split, image_size, limit)
-    real = images[:10_000].reshape(len(images[:10_000]), -1) / 255
-
-    def distance(model):
-        fake = model.sample(len(real), seed=seed).reshape(len(real), -1)
-        return kzoo.metrics.frechet_distance(real, fake)
+    evaluator = kzoo.metrics.Evaluator(
+        images[:10_000],
+        features=kzoo.metrics.features_for(dataset),
+        metrics=["kernel_distance", "prdc"],
+        seed=seed,
+        dataset=dataset,
+        split=split,
+        verbose=False,
+    )
 
     model = kzoo.models.GAN(images.shape[1:], latent_dim, architecture, loss)
     model.compile()
-    untrained = distance(model)
+    untrained = evaluator(model)
     history = model.fit(
         images,
         batch_size=batch_size,
         epochs=epochs,
         callbacks=[
-            Checkpoint(output / "checkpoint.keras", resume, seed),
             SampleGrid(output / "samples"),
+            Checkpoint(output / "checkpoint.keras", resume, seed),
         ],
     )
     model.save(output / "model.keras")
@@ -54,11 +58,11 @@ def main(
     except ImportError as error:
         print(f"No SavedModel: {error}")
 
-    print(f"Model, samples and history: {output}")
-    print(
-        f"Fréchet distance of pixels, {len(real)} samples to training images: "
-        f"{distance(model):.2f} (untrained: {untrained:.2f})"
-    )
+    report = evaluator(model)
+    report.save(output / "scores.json")
+    print(f"Model, samples, history and scores: {output}")
+    print(report)
+    print(f"Kernel distance before training: {untrained['kernel_distance']:.4g}")
 
 
 if __name__ == "__main__":

@@ -42,10 +42,10 @@ def main(
         batch_size=batch_size,
         epochs=epochs,
         callbacks=[
-            Checkpoint(output / "checkpoint.keras", resume, seed),
             SampleGrid(output / "samples"),
             ReconstructionGrid(output / "reconstructions", test_images[:32]),
             LatentGrid(output / "latents"),
+            Checkpoint(output / "checkpoint.keras", resume, seed),
         ],
     )
     model.save(output / "model.keras")

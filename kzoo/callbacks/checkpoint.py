@@ -21,6 +21,9 @@ class Checkpoint(keras.callbacks.Callback):
     `keras.utils.set_random_seed` before it. Data sets that shuffle themselves have to
     do so by epoch.
 
+    Put it last: what a callback after it would do at the end of an epoch is not done
+    again, if the process is killed in between.
+
     Unlike `keras.callbacks.BackupAndRestore`, it keeps the history, never leaves the
     weights of one epoch with the number of another, and stays when training ends, so
     that more epochs can follow.

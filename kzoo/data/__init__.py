@@ -7,15 +7,17 @@ The cache is the folder that the environment variable `KZOO_CACHE` names, by def
 `~/.cache/kzoo`. Nothing else is kept there: delete it at any time.
 """
 
+import functools
 import os
 import pathlib
 import re
 
 from kzoo import checks
-from kzoo.data import cache, decoding, digits, folders, prepared
+from kzoo.data import cache, decoding, digits, folders, prepared, synthetic
 from kzoo.data.source import DatasetNotFound
+from kzoo.data.synthetic import MIXTURES
 
-__all__ = ["DatasetNotFound", "load"]
+__all__ = ["MIXTURES", "DatasetNotFound", "load"]
 
 
 def load(name="digits", split="train", image_size=None, limit=None, data_dir=None):
@@ -23,6 +25,10 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
 
     Args:
         name: `"digits"` (8x8, embedded, offline: 1500 train and 297 test), or
+            `"ring-8"` or `"grid-25"`, points of a mixture of Gaussians as float32
+            images of shape (1, 1, 2); `MIXTURES` has their centres and scale; or
+            `"stacked_mnist"`, three random digits as channels, made from `"mnist"`:
+            1000 modes, 128,000 images (301 MB) unless limited; or
             a folder of image files, as a `pathlib.Path` or as a string with a separator
             (`"./photos"`), or
             a TFDS set that is prepared in `data_dir`: `"mnist"`, `"celeb_a"`,
@@ -41,10 +47,11 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
             `TFDS_DATA_DIR`, then `~/tensorflow_datasets`.
 
     Returns:
-        `(images, labels)`, both writable. `images` is uint8 in [0, 255] of shape
-        `(n, height, width, channels)`. The channels are the set's own; of a folder, 1
-        if all its images are gray and 3 otherwise, without alpha. `labels` is int32 of
-        shape `(n,)`, or `None` for a set without one class an image.
+        `(images, labels)`, both writable. `images` is uint8 in [0, 255], for mixtures
+        float32 in [0, 1], of shape `(n, height, width, channels)`. The channels are
+        the set's own; of a folder, 1 if all its images are gray and 3 otherwise,
+        without alpha. `labels` is int32 of shape `(n,)`, or `None` for a set without
+        one class an image.
 
     Raises:
         DatasetNotFound: no such folder or set, or it is not prepared. Nothing is ever
@@ -62,6 +69,11 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
     """
     limit = None if limit is None else checks.positive_int("limit", limit)
     image_size = _checked_size(image_size)
+    if isinstance(name, str) and name in MIXTURES:
+        return synthetic.mixture(name, split, limit)
+    if name == "stacked_mnist":
+        mnist = functools.partial(_mnist, image_size, data_dir)
+        return synthetic.stacked_mnist(split, limit, mnist)
     source = _find(name, split, data_dir)
     for cached_limit in dict.fromkeys((limit, None)):
         cached = cache.read(cache.path_of(source, image_size, cached_limit), limit)
@@ -71,6 +83,10 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
     kept_limit = limit if limit == len(images) else None  # a larger one limits nothing
     cache.write(cache.path_of(source, image_size, kept_limit), images, labels)
     return images, labels
+
+
+def _mnist(image_size, data_dir, split):
+    return load("mnist", split, image_size, data_dir=data_dir)
 
 
 def _checked_size(size):

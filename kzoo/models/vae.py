@@ -5,6 +5,7 @@ latents to a distribution over images, and both minimise the negative ELBO. The 
 trains by Adagrad; Adam is what everyone has used since.
 """
 
+import functools
 import math
 
 import keras
@@ -23,42 +24,52 @@ from kzoo.training import GenerativeModel
 from kzoo.verbs import AutoencoderVerbs
 
 
-def build_mlp_encoder(image_shape, latent_dim, widths, num_classes=None):
+def build_mlp_encoder(
+    image_shape, latent_dim, widths, num_classes=None, activation="relu"
+):
     images = keras.Input(image_shape, name="images")
     label_inputs, x = vector_and_label(layers.Flatten()(images), num_classes)
     for width in widths:
-        x = layers.Dense(width, activation="relu")(x)
+        x = layers.Dense(width, activation=activation)(x)
     return network([images, *label_inputs], posterior_layers(x, latent_dim), "encoder")
 
 
-def build_mlp_decoder(image_shape, latent_dim, widths, num_classes=None):
+def build_mlp_decoder(
+    image_shape, latent_dim, widths, num_classes=None, activation="relu"
+):
     latents = keras.Input((latent_dim,), name="latents")
     label_inputs, x = vector_and_label(latents, num_classes)
     for width in reversed(widths):
-        x = layers.Dense(width, activation="relu")(x)
+        x = layers.Dense(width, activation=activation)(x)
     x = layers.Dense(math.prod(image_shape), dtype="float32")(x)
     outputs = layers.Reshape(image_shape, dtype="float32")(x)
     return network([latents, *label_inputs], outputs, "decoder")
 
 
-def build_conv_encoder(image_shape, latent_dim, widths, num_classes=None):
+def build_conv_encoder(
+    image_shape, latent_dim, widths, num_classes=None, activation="relu"
+):
     halved(image_shape, len(widths), "conv")
     images = keras.Input(image_shape, name="images")
     label_inputs, x = image_and_label(images, num_classes)
     for width in widths:
-        x = layers.Conv2D(width, 3, 2, "same", activation="relu")(x)
-    x = layers.Dense(max(16, 2 * latent_dim), activation="relu")(layers.Flatten()(x))
+        x = layers.Conv2D(width, 3, 2, "same", activation=activation)(x)
+    x = layers.Dense(max(16, 2 * latent_dim), activation=activation)(
+        layers.Flatten()(x)
+    )
     return network([images, *label_inputs], posterior_layers(x, latent_dim), "encoder")
 
 
-def build_conv_decoder(image_shape, latent_dim, widths, num_classes=None):
+def build_conv_decoder(
+    image_shape, latent_dim, widths, num_classes=None, activation="relu"
+):
     height, width = halved(image_shape, len(widths), "conv")
     latents = keras.Input((latent_dim,), name="latents")
     label_inputs, x = vector_and_label(latents, num_classes)
-    x = layers.Dense(height * width * widths[-1], activation="relu")(x)
+    x = layers.Dense(height * width * widths[-1], activation=activation)(x)
     x = layers.Reshape((height, width, widths[-1]))(x)
     for width in reversed(widths):
-        x = layers.Conv2DTranspose(width, 3, 2, "same", activation="relu")(x)
+        x = layers.Conv2DTranspose(width, 3, 2, "same", activation=activation)(x)
     outputs = layers.Conv2DTranspose(
         image_shape[-1], 3, padding="same", dtype="float32"
     )(x)
@@ -109,6 +120,10 @@ class VAE(AutoencoderVerbs, GenerativeModel):
             to `(400,)` for `"mlp"`, `(32, 64)` for `"conv"`.
         likelihood_scale: standard deviation of `"gaussian"` or scale of `"laplace"`, in
             units of the pixel range [0, 1]. Defaults to 1.
+        activation: of the hidden layers, a name that Keras knows.
+        binarize: whether a pixel is drawn as 0 or 1 with its grey level as the
+            probability, anew in each step (Salakhutdinov and Murray 2008). It makes
+            the Bernoulli likelihood a proper one, to be compared with published ones.
         num_classes: number of labels to condition encoder and decoder on, or None.
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
             `[mean, log_var]`, each `(batch, latent_dim)`.
@@ -135,6 +150,8 @@ class VAE(AutoencoderVerbs, GenerativeModel):
         kl="analytic",
         widths=None,
         likelihood_scale=None,
+        activation="relu",
+        binarize=False,
         num_classes=None,
         encoder=None,
         decoder=None,
@@ -150,7 +167,16 @@ class VAE(AutoencoderVerbs, GenerativeModel):
         self.pixels = losses.likelihood(likelihood, likelihood_scale)
         self.beta = beta
         self.kl = checks.one_of("kl", kl, ("analytic", "sampled"))
+        self.activation = activation
+        self.binarize = bool(binarize)
+        if self.binarize and likelihood != "bernoulli":
+            raise ValueError(
+                "binarize=True makes pixels 0 or 1. Expected likelihood='bernoulli'. "
+                f"Received: likelihood={likelihood!r}."
+            )
 
+        build_encoder = functools.partial(build_encoder, activation=activation)
+        build_decoder = functools.partial(build_decoder, activation=activation)
         code, pixels = (self.latent_dim,), self.image_shape
         self.add_network("encoder", encoder, build_encoder, pixels, [code, code])
         self.add_network("decoder", decoder, build_decoder, code, pixels)
@@ -171,6 +197,9 @@ class VAE(AutoencoderVerbs, GenerativeModel):
         return self.report(logs, images)
 
     def negative_elbo(self, images, labels=None, training=True):
+        if self.binarize:
+            draws = self.noise(ops.shape(images), keras.random.uniform)
+            images = ops.cast(draws < images, "float32")
         mean, log_var = self.posterior(images, labels, training)
         latents = self.sampling(mean, log_var, self.noise(ops.shape(mean)))
         outputs = self.outputs(latents, labels, training)
@@ -197,6 +226,21 @@ class VAE(AutoencoderVerbs, GenerativeModel):
         log_q = losses.normal_log_density(latents, mean, log_var)
         return log_q - losses.normal_log_density(latents)
 
+    def log_weights_batch(self, images, noise, labels=None):
+        """log p(images | latents) and log p(latents) - log q(latents | images)."""
+        samples = ops.shape(noise)[1]
+        mean, log_var = (p[:, None] for p in self.posterior(images, labels))
+        latents = mean + ops.exp(0.5 * log_var) * noise
+        images, labels = (
+            None if x is None else ops.repeat(x, samples, axis=0)
+            for x in (images, labels)
+        )
+        outputs = self.outputs(ops.reshape(latents, (-1, self.latent_dim)), labels)
+        evidence = -self.pixels.negative_log_likelihood(images, outputs)
+        prior = losses.normal_log_density(latents)
+        prior = prior - losses.normal_log_density(latents, mean, log_var)
+        return ops.stack([ops.reshape(evidence, ops.shape(prior)), prior])
+
     def call(self, inputs, training=False):
         images, labels = inputs if self.num_classes else (inputs, None)
         return self.reconstruct_batch(checks.unit_range(images), labels)
@@ -219,4 +263,6 @@ class VAE(AutoencoderVerbs, GenerativeModel):
             "kl": self.kl,
             "widths": self.widths,
             "likelihood_scale": self.likelihood_scale,
+            "activation": self.activation,
+            "binarize": self.binarize,
         }

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 from conformance import batch, check_model, compiled
 from keras import layers, ops
 
@@ -14,6 +15,7 @@ GOLDEN = {
     "mlp": (45.1136, 44.9517, 0.161940, 0.498278, 0.0750552),
     "conv": (134.3037, 134.2148, 0.0444513, 0.525821, 0.0445975),
     "conditional": (11.36374, 11.18034, 0.183399, 0.511015, 0.0186459),
+    "binarised": (16.87866, 16.8467, 0.0319565, 0.499107, 0.0573629),
     "gaussian": (30.8523, 10.27546, 20.57686, 0.202294, 0.205533),
 }
 
@@ -21,6 +23,9 @@ MAKE = {
     "mlp": lambda: VAE((8, 8, 1), 3, widths=(16,)),
     "conv": lambda: VAE((8, 8, 3), 2, architecture="conv", widths=(4, 8), beta=2.0),
     "conditional": lambda: VAE((4, 4, 1), 2, "conv", widths=(4,), num_classes=3),
+    "binarised": lambda: VAE(
+        (6, 4, 1), 2, widths=(8,), activation="tanh", binarize=True
+    ),
     "gaussian": lambda: VAE(
         (6, 4, 1), 2, likelihood="gaussian", likelihood_scale=0.3, kl="sampled"
     ),
@@ -132,3 +137,67 @@ def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match="Expected") as error:
         VAE(**{"image_shape": (28, 28, 1), **arguments})
     assert named in str(error.value)
+
+
+def linear_vae(scale=0.3):
+    """A linear Gaussian model with its exact posterior: p(x) is known."""
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(16, 2)))[0] * [0.2, 0.5]  # orthogonal columns
+    offset = np.full(16, 0.5)
+    gain = np.sum(basis**2, axis=0) / scale**2
+    log_var = -np.log1p(gain)
+    images, latents = keras.Input((4, 4, 1)), keras.Input((2,))
+    mean_layer, pixel_layer = layers.Dense(2), layers.Dense(16)
+    mean = mean_layer(layers.Flatten()(images))
+    encoder = keras.Model(images, [mean, ops.zeros_like(mean) + log_var])
+    decoder = keras.Model(latents, layers.Reshape((4, 4, 1))(pixel_layer(latents)))
+    pixel_layer.set_weights([basis.T, offset])
+    projection = basis / scale**2 * np.exp(log_var)
+    mean_layer.set_weights([projection, -offset @ projection])
+    model = VAE((4, 4, 1), 2, "mlp", "gaussian", likelihood_scale=scale,
+                encoder=encoder, decoder=decoder)  # fmt: skip
+    exact = scipy.stats.multivariate_normal(
+        offset, basis @ basis.T + scale**2 * np.eye(16)
+    )
+    return model, exact
+
+
+@pytest.mark.parametrize("samples", [1, 300])
+def test_bounds_are_exact_with_the_exact_posterior(samples):
+    model, exact = linear_vae()
+    images = np.random.default_rng(1).random((40, 4, 4, 1), "float32")
+    expected = exact.logpdf(images.reshape(40, -1))
+    got = model.log_likelihood(images, samples)
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+    np.testing.assert_allclose(model.elbo(images, samples)["elbo"], expected, rtol=1e-4)
+
+
+def test_more_samples_tighten_the_bound():
+    model = VAE((4, 4, 1), 2, widths=(8,))
+    images, _ = batch(model)
+    elbo = model.elbo(images, 100)["elbo"].mean()
+    few, some, many = (model.log_likelihood(images, k).mean() for k in (1, 10, 3000))
+    assert elbo < some < many
+    again = model.log_likelihood(images, 3000, seed=1).mean()
+    assert many == pytest.approx(again, rel=0.02) and few < many
+    parts = model.elbo(images, 2000)
+    mean, log_var = model.posterior(ops.convert_to_tensor(images))
+    kl = ops.convert_to_numpy(losses.normal_kl(mean, log_var))
+    np.testing.assert_allclose(parts["kl"], kl, atol=0.15)
+
+
+def test_binarised_pixels_are_drawn_anew_and_scored_as_such():
+    model = compiled(lambda: VAE((4, 4, 1), 2, widths=(8,), binarize=True))
+    seen = []
+    original = model.pixels.negative_log_likelihood
+    model.pixels.negative_log_likelihood = lambda images, outputs: (
+        seen.append(ops.convert_to_numpy(images)) or original(images, outputs)
+    )
+    grey = ops.convert_to_tensor(np.full((500, 4, 4, 1), 0.3, "float32"))
+    for _ in range(2):
+        model.negative_elbo(grey)
+    assert set(np.unique(seen)) == {0.0, 1.0}
+    assert np.mean(seen) == pytest.approx(0.3, abs=0.02)
+    assert not np.array_equal(*seen)
+    with pytest.raises(ValueError, match="bernoulli"):
+        VAE((4, 4, 1), 2, likelihood="gaussian", binarize=True)

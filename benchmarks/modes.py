@@ -1,0 +1,87 @@
+"""How many modes a GAN covers where their number is known.
+
+Ring-8 and Grid-25: 2,500 samples, good ones within three standard deviations of a mode
+(VEEGAN, arXiv:1705.07761). Stacked-MNIST: 26,000 samples, their digits as `mnist-v1`
+sees them, 1000 modes, KL to the training images in nats (PacGAN, arXiv:1712.04086).
+
+python benchmarks/modes.py --output runs/modes
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import typer
+
+import kzoo
+
+MODELS = {
+    "GAN": lambda shape: kzoo.models.GAN(shape, 2, widths=(128, 128)),
+    "DCGAN": lambda shape: kzoo.models.DCGAN(shape, 100, widths=(128, 64)),
+}
+RUNS = {  # data set: (models, batch size)
+    "ring-8": (["GAN"], 512),
+    "grid-25": (["GAN"], 512),
+    "stacked_mnist": (["DCGAN"], 64),
+}
+
+
+def main(
+    datasets: str = ",".join(RUNS),
+    steps: int = 10_000,
+    seeds: int = 3,
+    output: Path = Path("saved_models/modes"),
+):
+    for dataset in datasets.split(","):
+        names, batch_size = RUNS[dataset]
+        images, _ = kzoo.data.load(dataset)
+        for name in names:
+            runs = []
+            for seed in range(seeds):
+                keras.utils.set_random_seed(seed)
+                model = MODELS[name](images.shape[1:])
+                model.compile(steps_per_execution=10)
+                train(model, images, batch_size, steps)
+                model.save(output / f"{name}_{dataset}_{seed}.keras")
+                runs.append(score(model, dataset, images, seed))
+                print(name, dataset, f"seed {seed}:", runs[-1], flush=True)
+            result = {"model": name, "dataset": dataset, "steps": steps, "runs": runs}
+            result |= {"backend": keras.backend.backend(), "kzoo": kzoo.__version__}
+            path = output / f"{name}_{dataset}.json"
+            path.write_text(json.dumps(result, indent=1))
+            for key in runs[0]:
+                values = [run[key] for run in runs]
+                print(f"  {key}: mean {np.mean(values):.3f}, of {len(values)} seeds")
+
+
+def train(model, images, batch_size, steps):
+    steps_an_epoch = min(steps, len(images) // batch_size)
+    epochs = -(-steps // steps_an_epoch)
+    model.fit(
+        images[: steps_an_epoch * batch_size],
+        batch_size=batch_size,
+        epochs=epochs,
+        verbose=0,
+    )
+
+
+def score(model, dataset, images, seed):
+    if dataset in kzoo.data.MIXTURES:
+        points = model.sample(2500, seed=seed).reshape(-1, 2)
+        modes, good = kzoo.metrics.gaussian_modes(points, *kzoo.data.MIXTURES[dataset])
+        return {"modes": modes, "good": good}
+    report = kzoo.metrics.evaluate(
+        model,
+        images[:26_000],
+        features=kzoo.metrics.features_for(dataset),
+        metrics=["mode_coverage"],
+        num_samples=26_000,
+        seed=seed,
+        verbose=False,
+    )
+    return report.scores()
+
+
+if __name__ == "__main__":
+    typer.run(main)
