@@ -44,7 +44,8 @@ def main(
         [int(end) * steps for end in np.cumsum(epochs)[:-1]],
         [1e-3 * 10 ** (-i / 7) for i in range(stages)],
     )
-    model.compile(keras.optimizers.Adam(rate, epsilon=1e-4), steps_per_execution=25)
+    fused = 1 if keras.backend.backend() == "torch" else 25  # Keras's torch allows 1
+    model.compile(keras.optimizers.Adam(rate, epsilon=1e-4), steps_per_execution=fused)
     start = time.perf_counter()
     model.fit(
         images[: steps * batch_size],

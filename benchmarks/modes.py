@@ -41,7 +41,7 @@ def main(
             for seed in range(seeds):
                 keras.utils.set_random_seed(seed)
                 model = MODELS[name](images.shape[1:])
-                model.compile(steps_per_execution=10)
+                model.compile()
                 train(model, images, batch_size, steps)
                 model.save(output / f"{name}_{dataset}_{seed}.keras")
                 runs.append(score(model, dataset, images, seed))

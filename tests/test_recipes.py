@@ -16,6 +16,8 @@ from conftest import ROOT
 from keras.saving import load_model as load
 from PIL import Image
 
+import kzoo
+
 
 def check_output(output, result, epochs):
     """The files a recipe writes, and that its last line has a figure."""
@@ -73,6 +75,49 @@ def test_the_example_in_the_readme_runs(tmp_path, python):
     script.write_text(f"import os; os.chdir({str(tmp_path)!r})\n{code}")
     python(script)
     assert (tmp_path / "run" / "SavedModel" / "saved_model.pb").exists()
+
+
+def test_comparison_reports_every_model_and_claim(tmp_path, python):
+    output = tmp_path / "run"
+    arguments = ["--epochs", 1, "--limit", 96, "--output", output]
+    shown = python("recipes/compare.py", *arguments).stdout
+    report = (output / "report.md").read_text()
+    assert report in shown and "seeds 0 to 0" in report
+    results = json.loads((output / "results.json").read_text())
+    assert list(results) == ["MLP VAE", "conv VAE", "MLP GAN", "DCGAN"]
+    for name, (run,) in results.items():
+        assert f"| {name} |" in report
+        assert run["parameters"] > 1e5 and 50 < run["peak_memory_mb"] < 4000
+        assert ("negative_log_likelihood" in run) == name.endswith("VAE")
+    assert "a GAN is sharper | yes" in report or "a GAN is sharper | no" in report
+    with Image.open(output / "figure.png") as figure:
+        assert figure.size > (800, 500)
+
+
+def test_classifier_recipe_makes_features(tmp_path, python):
+    output = tmp_path / "run"
+    arguments = ["--epochs", 12, "--widths", "8,16", "--output", output]
+    shown = python("recipes/classifier.py", *arguments).stdout
+    accuracy = float(shown.rsplit(":", 1)[1].strip(" %\n"))
+    assert accuracy > 60
+    images, _ = kzoo.data.load("digits", "test")
+    extractor = kzoo.metrics.Extractor(str(output / "classifier.npz"), (8, 8, 1))
+    assert extractor(images)[0].shape == (297, 16)
+
+
+@pytest.mark.parametrize(
+    "script, arguments, figures",
+    [
+        ("likelihood", ["--dataset", "digits", "--stages", 2, "--samples", 9], ["±"]),
+        ("floor", ["--datasets", "digits"], ["frechet_distance:", "coverage:"]),
+        ("modes", ["--datasets", "ring-8", "--steps", 20, "--seeds", 1], ["modes:"]),
+    ],
+)
+def test_benchmark_runs(script, arguments, figures, tmp_path, python):
+    output = tmp_path / "run"
+    shown = python(f"benchmarks/{script}.py", *arguments, "--output", output).stdout
+    assert all(figure in shown for figure in figures)
+    assert list(output.glob("*.json"))
 
 
 def wait_for(path: pathlib.Path, process):
