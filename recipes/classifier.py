@@ -2,9 +2,9 @@
 
 The ones that kzoo ships were made by
 
-python recipes/classifier.py --dataset mnist --epochs 15
-python recipes/classifier.py --dataset fashion_mnist --flip --epochs 30
-python recipes/classifier.py --dataset cifar10 --flip --epochs 30 --widths 24,48,96
+python recipes/classifier.py --dataset mnist --epochs 12
+python recipes/classifier.py --dataset fashion_mnist --flip --epochs 15
+python recipes/classifier.py --dataset cifar10 --flip --epochs 24 --widths 32,64,128
 """
 
 import json

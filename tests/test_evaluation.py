@@ -39,7 +39,7 @@ def test_every_metric_is_reported_with_its_protocol(tmp_path):
         TEST,
         path=path,
         features=classifier(),
-        metrics=kzoo.metrics.evaluation.METRICS,
+        metrics=kzoo.metrics.METRICS,
         train_images=TRAIN,
         num_samples=120,
         likelihood_samples=20,

@@ -6,13 +6,15 @@ arrays: features `(n, d)`, class probabilities `(n, classes)` or images.
 
 from kzoo.metrics.classes import inception_score, mode_coverage
 from kzoo.metrics.distances import Moments, frechet_distance, kernel_distance
-from kzoo.metrics.evaluation import Evaluator, Report, evaluate
+from kzoo.metrics.evaluation import METRICS, Evaluator, evaluate
 from kzoo.metrics.features import Extractor, features_for
 from kzoo.metrics.neighbours import copying, nearest_distances, prdc
 from kzoo.metrics.points import gaussian_modes
 from kzoo.metrics.reconstruction import mean_squared_error, psnr, ssim
+from kzoo.metrics.report import Report
 
 __all__ = [
+    "METRICS",
     "Evaluator",
     "Extractor",
     "Moments",

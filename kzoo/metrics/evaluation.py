@@ -1,36 +1,18 @@
 """Scores a model, and keeps beside each number how it was measured."""
 
-import dataclasses
-import json
-import math
-import pathlib
+from importlib.metadata import version
 
 import keras
 import numpy as np
 import tqdm
 
 from kzoo import checks
-from kzoo.files import replacing
-from kzoo.metrics.classes import inception_score, mode_coverage
-from kzoo.metrics.distances import frechet_distance, kernel_distance
 from kzoo.metrics.features import Extractor, FeatureSet
-from kzoo.metrics.neighbours import copying, nearest_distances, prdc
-from kzoo.metrics.reconstruction import mean_squared_error, psnr, ssim
+from kzoo.metrics.report import Report
+from kzoo.metrics.rows import OF_AUTOENCODERS, OF_FEATURES, copying_rows
 
 BATCH = 250
-QUERIES = 1000  # how many samples look for their nearest training image
-ELBO_SAMPLES = 10
-
-SAMPLES = (
-    "frechet_distance",
-    "kernel_distance",
-    "inception_score",
-    "prdc",
-    "mode_coverage",
-    "copying",
-)
-IMAGES = ("reconstruction", "elbo", "log_likelihood")
-METRICS = (*SAMPLES, *IMAGES)
+METRICS = (*OF_FEATURES, "copying", *OF_AUTOENCODERS)
 
 
 def evaluate(model, images, labels=None, path=None, **options):
@@ -118,15 +100,18 @@ class Evaluator:
         """The `Report` of a model, or of an array of generated images."""
         chosen = self._chosen(model)
         report = Report(self._protocol(model), [])
-        if set(chosen) & set(SAMPLES):
-            _ = self.real  # their progress bar comes first
+        if set(chosen) - set(OF_AUTOENCODERS):
+            real = self.real  # first, as its progress bar ends before the other's
             fake = self._features(self._generated(model), "generated images")
-            for name in SAMPLES:
-                if name in chosen:
-                    report.results += getattr(self, f"_{name}")(fake)
-        for name in IMAGES:
-            if name in chosen:
-                report.results += getattr(self, f"_{name}")(model)
+        for name in METRICS:
+            if name not in chosen:
+                continue
+            if name in OF_FEATURES:
+                report.results += OF_FEATURES[name](real, fake)
+            elif name == "copying":
+                report.results += copying_rows(real, fake, self._train_features())
+            else:
+                report.results += OF_AUTOENCODERS[name](model, self)
         return report
 
     @property
@@ -183,7 +168,7 @@ class Evaluator:
             "batch_norm": "inference",
             "ema": bool(getattr(model, "ema", False)),
             "backend": keras.backend.backend(),
-            "kzoo": _version(),
+            "kzoo": version("kzoo"),
         }
 
     def _features(self, image_batches, what):
@@ -194,6 +179,16 @@ class Evaluator:
                 bar.update(len(images))
         return features.trim()
 
+    def _train_features(self):
+        return (self.extractor(images)[0] for images, _ in batches(self.train_images))
+
+    def batches_for(self, model):
+        """`(seed, images, labels)`: a seed a batch, so that no two share noise."""
+        for i, (images, labels) in enumerate(batches(self.images, self.labels)):
+            sequence = np.random.SeedSequence([self.seed, i, 1])
+            seed = int(sequence.generate_state(1)[0])
+            yield seed, images, labels if model.num_classes else None
+
     def _generated(self, model):
         if not hasattr(model, "sample"):
             yield from (images for images, _ in batches(model))
@@ -202,159 +197,6 @@ class Evaluator:
         for i, start in enumerate(range(0, total, BATCH)):
             seed = int(np.random.SeedSequence([self.seed, i]).generate_state(1)[0])
             yield model.sample(min(BATCH, total - start), seed=seed)
-
-    def _frechet_distance(self, fake):
-        distance = frechet_distance(self.real.moments, fake.moments)
-        return [_of_samples("frechet_distance", distance, self.real.count, fake.count)]
-
-    def _kernel_distance(self, fake):
-        real, fake = self.real.features, fake.features
-        size = min(1000, len(real), len(fake))
-        distance, error = kernel_distance(real, fake, subset_size=size)
-        row = _of_samples("kernel_distance", distance, len(real), len(fake))
-        return [row | {"standard_error": error, "subsets": 100, "subset_size": size}]
-
-    def _inception_score(self, fake):
-        splits = min(10, len(fake.probabilities))
-        score, spread = inception_score(fake.probabilities, splits)
-        row = _of_samples("inception_score", score, 0, len(fake.probabilities))
-        return [row | {"standard_deviation": spread, "splits": splits}]
-
-    def _prdc(self, fake):
-        real, fake = self.real.features, fake.features
-        scores = prdc(real, fake, nearest_k=5)
-        return [
-            _of_samples(name, value, len(real), len(fake)) | {"nearest_k": 5}
-            for name, value in scores.items()
-        ]
-
-    def _mode_coverage(self, fake):
-        classes = np.arange(len(fake.class_counts))
-        modes, kl = mode_coverage(
-            np.repeat(classes, fake.class_counts),
-            len(classes),
-            np.repeat(classes, self.real.class_counts),
-        )
-        counts = self.real.count, fake.count
-        return [
-            _of_samples("modes", modes, *counts) | {"of": len(classes)},
-            _of_samples("mode_kl", kl, *counts) | {"unit": "nats"},
-        ]
-
-    def _copying(self, fake):
-        queries = fake.features[:QUERIES], self.real.features[:QUERIES]
-        train = (self.extractor(images)[0] for images, _ in batches(self.train_images))
-        nearest = nearest_distances(np.concatenate(queries), train)
-        fakes, reals = np.split(nearest, [len(queries[0])])
-        counts = len(reals), len(fakes)
-        return [
-            _of_samples("nearest_train_distance", fakes.mean(), *counts),
-            _of_samples("nearest_train_distance_of_real", reals.mean(), *counts),
-            _of_samples("copying", copying(fakes, reals), *counts),
-        ]
-
-    def _reconstruction(self, model):
-        window = min(11, *self.extractor.image_shape[:2])
-        window -= window % 2 == 0
-        errors = {"mse": [], "psnr": [], "ssim": []}
-        for images, labels in batches(self.images, self.labels):
-            labels = labels if model.num_classes else None
-            outputs = np.clip(model.reconstruct(images, labels), 0, 1)
-            errors["mse"].append(mean_squared_error(images, outputs))
-            errors["psnr"].append(psnr(images, outputs))
-            errors["ssim"].append(ssim(images, outputs, window))
-        mse, decibels, similarity = (
-            _of_images(name, np.concatenate(values)) for name, values in errors.items()
-        )
-        return [mse, decibels | {"unit": "dB"}, similarity | {"window": window}]
-
-    def _elbo(self, model):
-        parts = [
-            model.elbo(images, ELBO_SAMPLES, labels, seed)
-            for seed, images, labels in self._seeded_batches(model)
-        ]
-        return [
-            self._nats(name, np.concatenate([part[key] for part in parts]) * sign)
-            | {"latents_an_image": ELBO_SAMPLES, "pixels": _pixels(model)}
-            for name, key, sign in (
-                ("negative_elbo", "elbo", -1),
-                ("negative_elbo_reconstruction", "reconstruction", 1),
-                ("negative_elbo_kl", "kl", 1),
-            )
-        ]
-
-    def _log_likelihood(self, model):
-        nats = []
-        bar = tqdm.tqdm(disable=not self.verbose, desc="log-likelihood", unit="image")
-        with bar:
-            for seed, images, labels in self._seeded_batches(model):
-                bounds = model.log_likelihood(
-                    images, self.likelihood_samples, labels, seed
-                )
-                nats.append(-bounds)
-                bar.update(len(images))
-        row = self._nats("negative_log_likelihood", np.concatenate(nats))
-        counts = {"latents_an_image": self.likelihood_samples}
-        return [row | counts | {"pixels": _pixels(model)}]
-
-    def _seeded_batches(self, model):
-        """`(seed, images, labels)`: a seed a batch, so that no two share noise."""
-        for i, (images, labels) in enumerate(batches(self.images, self.labels)):
-            sequence = np.random.SeedSequence([self.seed, i, 1])
-            seed = int(sequence.generate_state(1)[0])
-            yield seed, images, labels if model.num_classes else None
-
-    def _nats(self, name, values):
-        dimensions = math.prod(self.extractor.image_shape)
-        bits = float(np.mean(values)) / dimensions / math.log(2)
-        return _of_images(name, values) | {"unit": "nats", "bits_per_dim": bits}
-
-
-@dataclasses.dataclass
-class Report:
-    """Scores of one model: `report["frechet_distance"]`, `print(report)`.
-
-    Attributes:
-        protocol: how all of them were measured.
-        results: one dict a score, with `metric`, `value`, and what is its own.
-    """
-
-    protocol: dict
-    results: list
-
-    def __getitem__(self, metric):
-        for result in self.results:
-            if result["metric"] == metric:
-                return result["value"]
-        raise KeyError(f"Expected one of {', '.join(self.scores())}. Got {metric!r}.")
-
-    def scores(self):
-        """`{metric: value}`."""
-        return {result["metric"]: result["value"] for result in self.results}
-
-    def save(self, path):
-        """Writes `{"results": [...]}`, where each result has its whole protocol."""
-        results = [self.protocol | result for result in self.results]
-        results = [
-            {k: None if v != v else v for k, v in result.items()} for result in results
-        ]
-        with replacing(pathlib.Path(path)) as partial:
-            partial.write_text(json.dumps({"results": results}, indent=1))
-
-    def __str__(self):
-        shared = ", ".join(
-            f"{key.replace('_', ' ')} {value}"
-            for key, value in self.protocol.items()
-            if value is not None
-        )
-        rows = [("metric", "value", "±", "protocol"), *map(_row, self.results)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  "
-            f"{row[3]}".rstrip()
-            for row in rows
-        ]
-        return "\n".join([shared, *lines])
 
 
 def batches(images, labels=None):
@@ -375,48 +217,5 @@ def batches(images, labels=None):
         )
 
 
-def _of_samples(metric, value, real, generated):
-    counts = {"real": real} if real else {}
-    return {"metric": metric, "value": float(value), **counts, "generated": generated}
-
-
-def _of_images(metric, values):
-    error = float(np.std(values) / np.sqrt(len(values)))
-    mean = float(np.mean(values))
-    return {
-        "metric": metric,
-        "value": mean,
-        "standard_error": error,
-        "real": len(values),
-    }
-
-
-def _pixels(model):
-    return "binarised" if model.binarize else "grey"
-
-
-def _row(result):
-    spread = result.get("standard_error", result.get("standard_deviation"))
-    known = ("metric", "value", "standard_error", "standard_deviation")
-    rest = {key: value for key, value in result.items() if key not in known}
-    return (
-        result["metric"],
-        f"{result['value']:.4g}",
-        "" if spread is None or spread != spread else f"{spread:.2g}",
-        ", ".join(
-            f"{key.replace('_', ' ')} {value:.4g}"
-            if isinstance(value, float)
-            else f"{key.replace('_', ' ')} {value}"
-            for key, value in rest.items()
-        ),
-    )
-
-
 def _name(model):
     return "images" if hasattr(model, "shape") else type(model).__name__
-
-
-def _version():
-    from importlib.metadata import version
-
-    return version("kzoo")
