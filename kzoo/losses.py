@@ -66,13 +66,16 @@ class NonSaturating:
     """-log D(real) - log(1 - D(fake)), and -log D(fake) for the generator.
 
     Goodfellow et al., arXiv:1406.2661, section 3. All losses here take logits of shape
-    `(batch, 1)` and return a scalar, the mean over the batch.
+    `(batch, 1)` and return a scalar, the mean over the batch. The generator's get the
+    logits of real images only if `relativistic`, else None.
     """
+
+    relativistic = False
 
     def discriminator(self, real, fake):
         return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
 
-    def generator(self, fake):
+    def generator(self, real, fake):
         return ops.mean(ops.softplus(-fake))
 
 
@@ -82,28 +85,76 @@ class Minimax(NonSaturating):
     arXiv:1406.2661, equation 1. Its gradient vanishes while the fakes are poor.
     """
 
-    def generator(self, fake):
+    def generator(self, real, fake):
         return -ops.mean(ops.softplus(fake))
 
 
 class LeastSquares:
     """(D(real) - 1)² + D(fake)², halved. Mao et al., arXiv:1611.04076, equation 9."""
 
+    relativistic = False
+
     def discriminator(self, real, fake):
         return 0.5 * (ops.mean(ops.square(real - 1)) + ops.mean(ops.square(fake)))
 
-    def generator(self, fake):
+    def generator(self, real, fake):
         return 0.5 * ops.mean(ops.square(fake - 1))
 
 
-class Hinge:
+class Wasserstein:
+    """D(fake) - D(real). Arjovsky et al., arXiv:1701.07875, equation 3.
+
+    An estimate of the earth mover's distance, negated, if the discriminator is
+    1-Lipschitz: clip its weights or penalise its gradient.
+    """
+
+    relativistic = False
+
+    def discriminator(self, real, fake):
+        return ops.mean(fake) - ops.mean(real)
+
+    def generator(self, real, fake):
+        return -ops.mean(fake)
+
+
+class Hinge(Wasserstein):
     """max(0, 1 - D(real)) + max(0, 1 + D(fake)). Lim and Ye, arXiv:1705.02894."""
 
     def discriminator(self, real, fake):
         return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
 
-    def generator(self, fake):
-        return -ops.mean(fake)
+
+class RelativisticPairing:
+    """-log sigmoid(D(real) - D(fake)) for pairs, and the reverse for the generator.
+
+    Jolicoeur-Martineau, arXiv:1807.00734, equations 8 and 9; the loss of R3GAN,
+    arXiv:2501.05441, equation 2.
+    """
+
+    relativistic = True
+
+    def discriminator(self, real, fake):
+        return ops.mean(ops.softplus(fake - real))
+
+    def generator(self, real, fake):
+        return ops.mean(ops.softplus(real - fake))
+
+
+class RelativisticAverage:
+    """Real against the mean fake, and fake against the mean real.
+
+    Jolicoeur-Martineau, arXiv:1807.00734, equations 10 and 11. For the generator real
+    and fake change places.
+    """
+
+    relativistic = True
+
+    def discriminator(self, real, fake):
+        real_score, fake_score = real - ops.mean(fake), fake - ops.mean(real)
+        return ops.mean(ops.softplus(-real_score)) + ops.mean(ops.softplus(fake_score))
+
+    def generator(self, real, fake):
+        return self.discriminator(fake, real)
 
 
 def likelihood(name, scale=None):
@@ -131,4 +182,7 @@ ADVERSARIAL = {
     "least_squares": LeastSquares,
     "minimax": Minimax,
     "non_saturating": NonSaturating,
+    "relativistic_average": RelativisticAverage,
+    "relativistic_pairing": RelativisticPairing,
+    "wasserstein": Wasserstein,
 }

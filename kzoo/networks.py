@@ -100,14 +100,20 @@ def build_dcgan_generator(image_shape, latent_dim, widths, num_classes=None):
     return network([latents, *label_inputs], images, "generator")
 
 
-def build_dcgan_discriminator(image_shape, latent_dim, widths, num_classes=None):
-    """Images in [0, 1] to a logit: a halving for each width, the last ones first."""
+def build_dcgan_discriminator(
+    image_shape, latent_dim, widths, num_classes=None, normalization="batch"
+):
+    """Images in [0, 1] to a logit: a halving for each width, the last ones first.
+
+    Every layer but the first and the last is normalised, by a name in `NORMALIZERS`.
+    """
+    normalize = NORMALIZERS[normalization]
     halved(image_shape, len(widths), "dcgan")
     images = keras.Input(image_shape, name="images")
     label_inputs, x = image_and_label(layers.Rescaling(2.0, -1.0)(images), num_classes)
     for i, width in enumerate(reversed(widths)):
         x = layers.Conv2D(width, 4, 2, "same", use_bias=i == 0, **dcgan_init())(x)
-        x = layers.LeakyReLU(0.2)(batch_norm()(x) if i else x)
+        x = layers.LeakyReLU(0.2)(normalize(x) if i else x)
     logits = layers.Dense(1, dtype="float32", **dcgan_init())(layers.Flatten()(x))
     return network([images, *label_inputs], logits, "discriminator")
 
@@ -122,6 +128,13 @@ def batch_norm():
     return layers.BatchNormalization(
         momentum=0.9, epsilon=1e-5, gamma_initializer=gamma
     )
+
+
+NORMALIZERS = {
+    "batch": lambda x: batch_norm()(x),
+    "layer": lambda x: layers.LayerNormalization(axis=(1, 2, 3))(x),
+    None: lambda x: x,
+}
 
 
 def halved(image_shape, times, architecture):

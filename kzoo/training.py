@@ -198,7 +198,7 @@ class GenerativeModel(Verbs, keras.Model):
             functools.partial(loss_fn, *batch),
             network.trainable_variables,
             optimizer,
-            state=self.variables,
+            state=[*self.variables, *self.optimizer.variables],
         )
 
     def noise(self, shape, draw=keras.random.normal):

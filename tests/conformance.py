@@ -92,7 +92,7 @@ def check_config_round_trip(make):
 
 def check_phases_move_only_their_network(make):
     for moving in networks(make()):
-        rates = {n: 0.1 if n == moving else 0.0 for n in networks(make())}
+        rates = {n: 0.01 if n == moving else 0.0 for n in networks(make())}
         optimizers = {n: keras.optimizers.SGD(rate) for n, rate in rates.items()}
         model = compiled(make, optimizer=optimizers)
         before = {n: weights(model, n) for n in rates}

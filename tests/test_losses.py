@@ -69,6 +69,12 @@ GAMES = {
         0.5 * ((FAKE - 1) ** 2).mean(),
     ),
     "hinge": (0.75 + 0.65, -FAKE.mean()),
+    "wasserstein": (FAKE.mean() - REAL.mean(), -FAKE.mean()),
+    "relativistic_pairing": (softplus(FAKE - REAL), softplus(REAL - FAKE)),
+    "relativistic_average": (
+        softplus(FAKE.mean() - REAL) + softplus(FAKE - REAL.mean()),
+        softplus(REAL.mean() - FAKE) + softplus(REAL - FAKE.mean()),
+    ),
 }
 
 
@@ -76,7 +82,7 @@ GAMES = {
 def test_adversarial_losses_are_their_formulas(name):
     game = losses.ADVERSARIAL[name]()
     real, fake = ops.convert_to_tensor(REAL), ops.convert_to_tensor(FAKE)
-    ours = float(game.discriminator(real, fake)), float(game.generator(fake))
+    ours = float(game.discriminator(real, fake)), float(game.generator(real, fake))
     assert ours == pytest.approx(GAMES[name], rel=1e-5)
 
 

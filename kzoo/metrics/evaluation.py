@@ -166,7 +166,7 @@ class Evaluator:
             "features": self.extractor.name,
             "seed": self.seed,
             "batch_norm": "inference",
-            "ema": bool(getattr(model, "ema", False)),
+            "ema": getattr(model, "ema", None) is not None,
             "backend": keras.backend.backend(),
             "kzoo": version("kzoo"),
         }

@@ -5,6 +5,7 @@ from the paper: Adam instead of momentum, ReLU instead of maxout. DCGAN (Radford
 arXiv:1511.06434) is the same game with convolutions.
 """
 
+import functools
 import math
 
 import keras
@@ -12,6 +13,7 @@ from keras import layers, ops
 
 from kzoo import backend, checks, losses
 from kzoo.networks import (
+    NORMALIZERS,
     build_dcgan_discriminator,
     build_dcgan_generator,
     check_widths,
@@ -19,6 +21,7 @@ from kzoo.networks import (
     network,
     vector_and_label,
 )
+from kzoo.penalties import PENALTIES
 from kzoo.training import GenerativeModel
 
 
@@ -58,8 +61,21 @@ class GAN(GenerativeModel):
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
         architecture: `"mlp"` or `"dcgan"`, which doubles the sides once for each width.
-        loss: `"non_saturating"`, `"minimax"`, `"least_squares"` or `"hinge"`.
+        loss: `"non_saturating"`, `"minimax"`, `"least_squares"`, `"wasserstein"`,
+            `"hinge"`, `"relativistic_pairing"` or `"relativistic_average"`.
         discriminator_steps: steps of the discriminator for each of the generator.
+        penalty: on the discriminator's slope, a name or several, each logged:
+            `"gradient_penalty"`, `"one_sided_gradient_penalty"`, `"dragan"`, `"r1"`,
+            `"r2"`. Batch normalisation would mix the slopes of a batch's images: see
+            `normalization`.
+        penalty_weight: what the sum of the penalties is multiplied by.
+        penalty_every: the penalty is added in every so many steps, that many times as
+            heavy (lazy regularisation, Karras et al., arXiv:1912.04958).
+        weight_clip: largest absolute value of the discriminator's weights, or None.
+        normalization: of the `"dcgan"` discriminator: `"batch"`, `"layer"` or None.
+        ema: decay of a moving average of the generator's weights, which then makes
+            the samples, or None. It is `min(ema, (1 + t) / (10 + t))` in step t, so
+            that the initial weights are soon forgotten.
         widths: layer widths from latents to images; the discriminator mirrors them.
             Defaults to `(128, 256, 512)` for `"mlp"` and to `dcgan_widths` for
             `"dcgan"`: `(256, 128)` for 28 pixels, the paper's for 64.
@@ -86,6 +102,12 @@ class GAN(GenerativeModel):
         architecture="mlp",
         loss="non_saturating",
         discriminator_steps=1,
+        penalty=None,
+        penalty_weight=10.0,
+        penalty_every=1,
+        weight_clip=None,
+        normalization="batch",
+        ema=None,
         widths=None,
         num_classes=None,
         generator=None,
@@ -104,13 +126,28 @@ class GAN(GenerativeModel):
         self.discriminator_steps = checks.positive_int(
             "discriminator_steps", discriminator_steps
         )
+        names = (penalty,) if isinstance(penalty, str) else tuple(penalty or ())
+        self.penalty = tuple(checks.one_of("penalty", n, PENALTIES) for n in names)
+        self.penalty_weight = penalty_weight
+        self.penalty_every = checks.positive_int("penalty_every", penalty_every)
+        self.weight_clip = weight_clip
+        self.normalization = checks.one_of("normalization", normalization, NORMALIZERS)
+        self.ema = ema
 
         code, pixels = (self.latent_dim,), self.image_shape
+        if architecture == "dcgan":
+            build_discriminator = functools.partial(
+                build_discriminator, normalization=normalization
+            )
         self.add_network("generator", generator, build_generator, code, pixels)
         self.add_network(
             "discriminator", discriminator, build_discriminator, pixels, (1,)
         )
-        self.watch("discriminator_loss", "generator_loss")
+        if ema is not None:
+            self.ema_generator = keras.models.clone_model(self.generator)
+            self.ema_generator.set_weights(self.generator.get_weights())
+            self.ema_generator.trainable = False
+        self.watch("discriminator_loss", "generator_loss", *self.penalty)
         self.built = True
 
     def default_optimizer(self):
@@ -126,7 +163,9 @@ class GAN(GenerativeModel):
             logs = self.minimize(
                 self.discriminator_loss, images, labels, over="discriminator"
             )
+            self.clip_discriminator()
         logs |= self.minimize(self.generator_loss, images, labels, over="generator")
+        self.average_generator()
         return self.report(logs, images)
 
     @backend.portable_step
@@ -139,12 +178,54 @@ class GAN(GenerativeModel):
         fakes = ops.stop_gradient(self.fakes_like(images, labels, training))
         real = self.logits(images, labels, training)
         fake = self.logits(fakes, labels, training)
+        penalties = self.penalties(images, fakes, labels, training)
         loss = self.game.discriminator(real, fake)
-        return loss, {"discriminator_loss": loss}
+        loss = loss + self.penalty_weight * sum(penalties.values())
+        return loss, {"discriminator_loss": loss, **penalties}
+
+    def penalties(self, images, fakes, labels, training):
+        """`{name: penalty}`; 0 in the steps that `penalty_every` leaves out."""
+
+        def discriminate(x):
+            return self.logits(x, labels, training)
+
+        def measured():
+            return [
+                self.penalty_every
+                * PENALTIES[n](discriminate, images, fakes, self.noise)
+                for n in self.penalty
+            ]
+
+        if self.penalty_every == 1 or not training:
+            return dict(zip(self.penalty, measured(), strict=True))
+        step = self.optimizer.members["discriminator"].iterations
+        values = ops.cond(
+            ops.equal(ops.mod(step, self.penalty_every), 0),
+            measured,
+            lambda: [ops.zeros(()) for _ in self.penalty],
+        )
+        return dict(zip(self.penalty, values, strict=True))
+
+    def clip_discriminator(self):
+        """Wasserstein GAN, arXiv:1701.07875, algorithm 1, line 7."""
+        if self.weight_clip is not None:
+            for weight in self.discriminator.trainable_variables:
+                weight.assign(ops.clip(weight, -self.weight_clip, self.weight_clip))
+
+    def average_generator(self):
+        if self.ema is None:
+            return
+        step = ops.cast(self.optimizer.members["generator"].iterations, "float32")
+        decay = ops.minimum(self.ema, (1 + step) / (10 + step))
+        for mean, weight in zip(
+            self.ema_generator.weights, self.generator.weights, strict=True
+        ):
+            mean.assign(decay * mean + (1 - decay) * weight)
 
     def generator_loss(self, images, labels=None, training=True):
         fakes = self.fakes_like(images, labels, training)
-        loss = self.game.generator(self.logits(fakes, labels, training))
+        real = self.logits(images, labels, training) if self.game.relativistic else None
+        loss = self.game.generator(real, self.logits(fakes, labels, training))
         return loss, {"generator_loss": loss}
 
     def fakes_like(self, images, labels, training):
@@ -163,7 +244,8 @@ class GAN(GenerativeModel):
         return self.generate_batch(latents, labels)
 
     def generate_batch(self, latents, labels=None):
-        images = self.generator(self.given(latents, labels), training=False)
+        generator = self.generator if self.ema is None else self.ema_generator
+        images = generator(self.given(latents, labels), training=False)
         return ops.cast(images, "float32")
 
     def get_config(self):
@@ -172,6 +254,12 @@ class GAN(GenerativeModel):
             "architecture": self.architecture,
             "loss": self.loss_name,
             "discriminator_steps": self.discriminator_steps,
+            "penalty": self.penalty,
+            "penalty_weight": self.penalty_weight,
+            "penalty_every": self.penalty_every,
+            "weight_clip": self.weight_clip,
+            "normalization": self.normalization,
+            "ema": self.ema,
             "widths": self.widths,
         }
 

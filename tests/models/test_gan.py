@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 from conformance import batch, check_model, compiled
-from keras import layers
+from conftest import wave
+from keras import layers, ops
 
 from kzoo.models import DCGAN, GAN
 
@@ -13,11 +14,33 @@ GOLDEN = {
     "mlp": (1.390253, 0.621073, 0.501705, 0.0814253),
     "dcgan": (1.924747, 0.380879, 0.592900, 0.0512542),
     "conditional": (0.564752, 0.544579, 0.418423, 0.0487297),
+    "wasserstein": (6.21467, -0.418545, 0.593928, 0.0505606, 0.627886),
+    "relativistic": (0.848373, 0.686867, 0.492042, 0.0860438, 0.138987, 0.152873),
 }
+PENALTIES = {"wasserstein": ["gradient_penalty"], "relativistic": ["r1", "r2"]}
 
 MAKE = {
     "mlp": lambda: GAN((6, 4, 3), 3, widths=(8, 16), discriminator_steps=2),
     "dcgan": lambda: DCGAN((8, 8, 1), 3, widths=(8, 4), loss="hinge"),
+    "wasserstein": lambda: DCGAN(
+        (8, 8, 1),
+        3,
+        widths=(8, 4),
+        loss="wasserstein",
+        penalty="gradient_penalty",
+        normalization="layer",
+        ema=0.9,
+    ),
+    "relativistic": lambda: GAN(
+        (4, 4, 1),
+        3,
+        widths=(8,),
+        loss="relativistic_pairing",
+        penalty=("r1", "r2"),
+        penalty_weight=0.5,
+        penalty_every=2,
+        weight_clip=5.0,
+    ),
     "conditional": lambda: DCGAN(
         (4, 4, 1), 2, widths=(4,), num_classes=3, loss="least_squares"
     ),
@@ -26,7 +49,8 @@ MAKE = {
 
 @pytest.mark.parametrize("variant", MAKE)
 def test_gan_conforms(variant, tmp_path):
-    golden = dict(zip(NAMES, GOLDEN[variant], strict=True))
+    names = (*NAMES, *PENALTIES.get(variant, ()))
+    golden = dict(zip(names, GOLDEN[variant], strict=True))
     check_model(MAKE[variant], golden, tmp_path)
 
 
@@ -114,7 +138,10 @@ def test_your_own_networks(tmp_path):
         ({"image_shape": (28, 28, 0)}, "image_shape"),
         ({"image_shape": (31, 31, 1), "architecture": "dcgan"}, "divisible by 2"),
         ({"architecture": "conv"}, "'dcgan', 'mlp'"),
-        ({"loss": "wasserstein"}, "'hinge', 'least_squares', 'minimax'"),
+        ({"loss": "logistic"}, "'hinge', 'least_squares', 'minimax'"),
+        ({"penalty": "r3"}, "'dragan', 'gradient_penalty'"),
+        ({"penalty_every": 0}, "penalty_every"),
+        ({"normalization": "instance"}, "'batch', 'layer'"),
         ({"discriminator_steps": 0}, "discriminator_steps"),
         ({"latent_dim": 3, **own_networks()}, "generator"),
         ({"latent_dim": 2, **own_networks(logits=2)}, "discriminator"),
@@ -125,3 +152,52 @@ def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match="Expected") as error:
         GAN(**{"image_shape": (4, 4, 1), **arguments})
     assert named in str(error.value)
+
+
+def test_the_average_generator_makes_the_samples():
+    model = compiled(lambda: GAN((4, 4, 1), 3, widths=(8,), ema=0.99))
+    images, _ = batch(model)
+    model.fit(images, batch_size=8, epochs=3, verbose=0)
+    latents = model.draw_latents(5, seed=0)
+    averaged, last = model.ema_generator(latents), model.generator(latents)
+    np.testing.assert_allclose(model.generate(latents), np_of(averaged), rtol=1e-5)
+    assert not np.allclose(np_of(averaged), np_of(last), atol=1e-5)
+
+
+def test_without_decay_the_average_is_the_generator():
+    model = compiled(lambda: DCGAN((4, 4, 1), 3, widths=(8,), ema=0.0))
+    images, _ = batch(model)
+    model.fit(images, batch_size=8, verbose=0)
+    pairs = zip(model.ema_generator.weights, model.generator.weights, strict=True)
+    for mean, weight in pairs:
+        np.testing.assert_array_equal(np_of(mean), np_of(weight))
+
+
+def test_weights_are_clipped():
+    model = compiled(lambda: GAN((4, 4, 1), 3, widths=(8,), weight_clip=0.01))
+    images, _ = batch(model)
+    model.fit(images, batch_size=8, verbose=0)
+    for weight in model.discriminator.trainable_variables:
+        assert np.abs(np_of(weight)).max() <= 0.01 + 1e-9
+    assert np.abs(np_of(model.generator.trainable_variables[0])).max() > 0.01
+
+
+def test_a_lazy_penalty_is_rarer_and_heavier():
+    def history(every):
+        model = GAN((4, 4, 1), 3, widths=(8,), penalty="r1", penalty_every=every)
+        frozen = {"discriminator": keras.optimizers.SGD(0.0), "generator": "sgd"}
+        frozen["generator"] = keras.optimizers.SGD(0.0)
+        model.compile(frozen)
+        for i, variable in enumerate(model.trainable_variables):
+            variable.assign(0.3 * wave(variable.shape, phase=i))
+        images, _ = batch(model)
+        steps = [model.train_on_batch(images, return_dict=True)["r1"] for _ in range(4)]
+        return steps
+
+    always, lazy = history(1), history(2)
+    assert always == pytest.approx([always[0]] * 4)
+    assert lazy == pytest.approx([2 * always[0], 0] * 2)
+
+
+def np_of(tensor):
+    return ops.convert_to_numpy(tensor)

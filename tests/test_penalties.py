@@ -1,0 +1,71 @@
+"""Penalties on functions whose slopes are known."""
+
+import numpy as np
+import pytest
+from conftest import wave
+from keras import ops
+
+from kzoo.penalties import PENALTIES, squared_slope
+
+REAL, FAKE = wave((5, 2, 3, 1)), wave((5, 2, 3, 1), phase=1.0)
+
+
+def half(shape, distribution=None):
+    return ops.full(shape, 0.5)
+
+
+def plane(norm):
+    """Its slope is `norm` everywhere."""
+    weights = wave((2, 3, 1))
+    weights = ops.convert_to_tensor(weights * (norm / np.linalg.norm(weights)))
+    return lambda x: ops.sum(x * weights, axis=(1, 2, 3))[:, None]
+
+
+def bowl(x):
+    """Its slope at x is the norm of x."""
+    return 0.5 * ops.sum(ops.square(x), axis=(1, 2, 3))[:, None]
+
+
+def measure(name, discriminate):
+    real, fake = map(ops.convert_to_tensor, (REAL, FAKE))
+    return float(PENALTIES[name](discriminate, real, fake, half))
+
+
+def squared_norms(images):
+    return np.square(images).sum(axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "name, of_slope",
+    [
+        ("gradient_penalty", lambda s: (s - 1) ** 2),
+        ("one_sided_gradient_penalty", lambda s: max(0, s - 1) ** 2),
+        ("dragan", lambda s: (s - 1) ** 2),
+        ("r1", lambda s: s**2 / 2),
+        ("r2", lambda s: s**2 / 2),
+    ],
+)
+@pytest.mark.parametrize("slope", [0.4, 1.0, 3.0])
+def test_penalties_of_a_plane(name, of_slope, slope):
+    assert measure(name, plane(slope)) == pytest.approx(of_slope(slope), abs=1e-5)
+
+
+def test_penalties_look_where_the_papers_say():
+    real, fake, middle = map(squared_norms, (REAL, FAKE, (REAL + FAKE) / 2))
+    around = squared_norms(REAL + 0.25 * REAL.std())
+    expected = {
+        "dragan": np.mean((np.sqrt(around) - 1) ** 2),
+        "gradient_penalty": np.mean((np.sqrt(middle) - 1) ** 2),
+        "one_sided_gradient_penalty": np.mean(np.maximum(np.sqrt(middle) - 1, 0) ** 2),
+        "r1": np.mean(real) / 2,
+        "r2": np.mean(fake) / 2,
+    }
+    measured = {name: measure(name, bowl) for name in PENALTIES}
+    assert measured == pytest.approx(expected, rel=1e-5)
+
+
+def test_slope_is_of_each_image():
+    slopes = squared_slope(bowl, ops.convert_to_tensor(REAL))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(slopes), squared_norms(REAL), rtol=1e-5
+    )
