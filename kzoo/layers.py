@@ -40,3 +40,68 @@ class Sampling(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class SpectralNormalization(keras.layers.Wrapper):
+    """Divides the kernel of a linear layer by its largest singular value.
+
+    Miyato et al., arXiv:1802.05957, algorithm 1: one power iteration in each training
+    step, with the kernel as the matrix `(inputs, outputs)`. The wrapped layer is linear
+    in its kernel, so that its output is divided instead: no trainable weight is ever
+    assigned, and every backend trains alike, which `keras.layers.SpectralNormalization`
+    does not.
+
+    Args:
+        layer: a `Dense`, `Embedding` or convolution without an activation.
+
+    Example:
+
+    >>> x = SpectralNormalization(layers.Conv2D(64, 3, padding="same"))(x)
+    """
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(layer, **kwargs)
+        activation = getattr(layer, "activation", None)
+        if activation not in (None, keras.activations.linear):
+            raise ValueError(
+                "Expected a layer without an activation, as its output is divided. "
+                f"Received: {layer.name} with {activation.__name__}. Put the "
+                "activation after it."
+            )
+
+    def build(self, input_shape=None):
+        super().build(input_shape)
+        transposed = isinstance(self.layer, keras.layers.Conv2DTranspose)
+        self.outputs_axis = -2 if transposed else -1
+        self.u = self.add_weight(
+            shape=(self.kernel().shape[self.outputs_axis],),
+            initializer=keras.initializers.RandomNormal(),
+            name="u",
+            trainable=False,
+            dtype="float32",
+        )
+
+    def kernel(self):
+        embeds = isinstance(self.layer, keras.layers.Embedding)
+        return self.layer.embeddings if embeds else self.layer.kernel
+
+    def call(self, inputs, training=False):
+        outputs = self.layer(inputs)
+        sigma = ops.cast(self.sigma(training), outputs.dtype)
+        if getattr(self.layer, "use_bias", False):
+            bias = ops.cast(self.layer.bias, outputs.dtype)
+            return (outputs - bias) / sigma + bias
+        return outputs / sigma
+
+    def sigma(self, training=False):
+        """The largest singular value, whose vectors are constants to the gradient."""
+        kernel = ops.cast(self.kernel(), "float32")
+        kernel = ops.moveaxis(kernel, self.outputs_axis, -1)
+        matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
+        fixed = ops.stop_gradient(matrix)
+        v = ops.normalize(ops.matmul(fixed, self.u), axis=0)
+        u = ops.normalize(ops.matmul(v, fixed), axis=0)
+        if training:
+            self.u.assign(u)
+        return ops.sum(ops.matmul(v, matrix) * u)

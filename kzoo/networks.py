@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from kzoo import checks
+from kzoo.layers import SpectralNormalization
 
 
 @contextlib.contextmanager
@@ -105,16 +106,23 @@ def build_dcgan_discriminator(
 ):
     """Images in [0, 1] to a logit: a halving for each width, the last ones first.
 
-    Every layer but the first and the last is normalised, by a name in `NORMALIZERS`.
+    Args:
+        normalization: `"batch"` or `"layer"`, of what every layer but the first and the
+            last puts out; `"spectral"`, of the kernel of every layer; or None.
     """
-    normalize = NORMALIZERS[normalization]
+    normalize = {"batch": batch_norm, "layer": layer_norm}.get(normalization)
+    wrap = SpectralNormalization if normalization == "spectral" else lambda layer: layer
     halved(image_shape, len(widths), "dcgan")
     images = keras.Input(image_shape, name="images")
     label_inputs, x = image_and_label(layers.Rescaling(2.0, -1.0)(images), num_classes)
     for i, width in enumerate(reversed(widths)):
-        x = layers.Conv2D(width, 4, 2, "same", use_bias=i == 0, **dcgan_init())(x)
-        x = layers.LeakyReLU(0.2)(normalize(x) if i else x)
-    logits = layers.Dense(1, dtype="float32", **dcgan_init())(layers.Flatten()(x))
+        normal = normalize if i else None
+        bias = normal is None
+        conv = layers.Conv2D(width, 4, 2, "same", use_bias=bias, **dcgan_init())
+        x = wrap(conv)(x)
+        x = layers.LeakyReLU(0.2)(normal()(x) if normal else x)
+    last = wrap(layers.Dense(1, dtype="float32", **dcgan_init()))
+    logits = last(layers.Flatten(dtype="float32")(x))
     return network([images, *label_inputs], logits, "discriminator")
 
 
@@ -130,11 +138,12 @@ def batch_norm():
     )
 
 
-NORMALIZERS = {
-    "batch": lambda x: batch_norm()(x),
-    "layer": lambda x: layers.LayerNormalization(axis=(1, 2, 3))(x),
-    None: lambda x: x,
-}
+def layer_norm():
+    """Over all of an image's features, so that images do not see each other."""
+    return layers.LayerNormalization(axis=(1, 2, 3))
+
+
+NORMALIZATIONS = ("batch", "layer", "spectral", None)
 
 
 def halved(image_shape, times, architecture):

@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from kzoo import backend, checks, losses
 from kzoo.networks import (
-    NORMALIZERS,
+    NORMALIZATIONS,
     build_dcgan_discriminator,
     build_dcgan_generator,
     check_widths,
@@ -72,7 +72,8 @@ class GAN(GenerativeModel):
         penalty_every: the penalty is added in every so many steps, that many times as
             heavy (lazy regularisation, Karras et al., arXiv:1912.04958).
         weight_clip: largest absolute value of the discriminator's weights, or None.
-        normalization: of the `"dcgan"` discriminator: `"batch"`, `"layer"` or None.
+        normalization: of the `"dcgan"` discriminator: `"batch"`, `"layer"`,
+            `"spectral"` (arXiv:1802.05957) or None.
         ema: decay of a moving average of the generator's weights, which then makes
             the samples, or None. It is `min(ema, (1 + t) / (10 + t))` in step t, so
             that the initial weights are soon forgotten.
@@ -131,7 +132,9 @@ class GAN(GenerativeModel):
         self.penalty_weight = penalty_weight
         self.penalty_every = checks.positive_int("penalty_every", penalty_every)
         self.weight_clip = weight_clip
-        self.normalization = checks.one_of("normalization", normalization, NORMALIZERS)
+        self.normalization = checks.one_of(
+            "normalization", normalization, NORMALIZATIONS
+        )
         self.ema = ema
 
         code, pixels = (self.latent_dim,), self.image_shape
@@ -189,19 +192,17 @@ class GAN(GenerativeModel):
         def discriminate(x):
             return self.logits(x, labels, training)
 
-        def measured():
-            return [
-                self.penalty_every
-                * PENALTIES[n](discriminate, images, fakes, self.noise)
-                for n in self.penalty
-            ]
+        def measured(factor=1):
+            measures = [PENALTIES[name] for name in self.penalty]
+            arguments = discriminate, images, fakes, self.noise
+            return [factor * measure(*arguments) for measure in measures]
 
-        if self.penalty_every == 1 or not training:
+        if not training or self.penalty_every == 1:
             return dict(zip(self.penalty, measured(), strict=True))
         step = self.optimizer.members["discriminator"].iterations
         values = ops.cond(
             ops.equal(ops.mod(step, self.penalty_every), 0),
-            measured,
+            lambda: measured(self.penalty_every),
             lambda: [ops.zeros(()) for _ in self.penalty],
         )
         return dict(zip(self.penalty, values, strict=True))
