@@ -12,6 +12,7 @@ import keras
 from keras import layers, ops
 
 from kzoo import backend, checks, losses
+from kzoo.augmentations import AUGMENTATIONS
 from kzoo.networks import (
     NORMALIZATIONS,
     build_dcgan_discriminator,
@@ -74,6 +75,9 @@ class GAN(GenerativeModel):
         weight_clip: largest absolute value of the discriminator's weights, or None.
         normalization: of the `"dcgan"` discriminator: `"batch"`, `"layer"`,
             `"spectral"` (arXiv:1802.05957) or None.
+        augmentation: of the real and fake images that the discriminator sees, a name
+            or several, in order: `"color"`, `"translation"`, `"cutout"` (DiffAugment,
+            arXiv:2006.10738, for data sets of a few thousand images or less).
         ema: decay of a moving average of the generator's weights, which then makes
             the samples, or None. It is `min(ema, (1 + t) / (10 + t))` in step t, so
             that the initial weights are soon forgotten.
@@ -108,6 +112,7 @@ class GAN(GenerativeModel):
         penalty_every=1,
         weight_clip=None,
         normalization="batch",
+        augmentation=None,
         ema=None,
         widths=None,
         num_classes=None,
@@ -127,14 +132,14 @@ class GAN(GenerativeModel):
         self.discriminator_steps = checks.positive_int(
             "discriminator_steps", discriminator_steps
         )
-        names = (penalty,) if isinstance(penalty, str) else tuple(penalty or ())
-        self.penalty = tuple(checks.one_of("penalty", n, PENALTIES) for n in names)
+        self.penalty = names_in("penalty", penalty, PENALTIES)
         self.penalty_weight = penalty_weight
         self.penalty_every = checks.positive_int("penalty_every", penalty_every)
         self.weight_clip = weight_clip
         self.normalization = checks.one_of(
             "normalization", normalization, NORMALIZATIONS
         )
+        self.augmentation = names_in("augmentation", augmentation, AUGMENTATIONS)
         self.ema = ema
 
         code, pixels = (self.latent_dim,), self.image_shape
@@ -179,6 +184,7 @@ class GAN(GenerativeModel):
 
     def discriminator_loss(self, images, labels=None, training=True):
         fakes = ops.stop_gradient(self.fakes_like(images, labels, training))
+        images, fakes = (self.augmented(x, training) for x in (images, fakes))
         real = self.logits(images, labels, training)
         fake = self.logits(fakes, labels, training)
         penalties = self.penalties(images, fakes, labels, training)
@@ -224,10 +230,18 @@ class GAN(GenerativeModel):
             mean.assign(decay * mean + (1 - decay) * weight)
 
     def generator_loss(self, images, labels=None, training=True):
-        fakes = self.fakes_like(images, labels, training)
-        real = self.logits(images, labels, training) if self.game.relativistic else None
-        loss = self.game.generator(real, self.logits(fakes, labels, training))
+        fakes = self.augmented(self.fakes_like(images, labels, training), training)
+        fake, real = self.logits(fakes, labels, training), None
+        if self.game.relativistic:
+            real = self.logits(self.augmented(images, training), labels, training)
+        loss = self.game.generator(real, fake)
         return loss, {"generator_loss": loss}
+
+    def augmented(self, images, training):
+        draw = functools.partial(self.noise, draw=keras.random.uniform)
+        for name in self.augmentation if training else ():
+            images = AUGMENTATIONS[name](images, draw)
+        return images
 
     def fakes_like(self, images, labels, training):
         """As many fresh fakes as there are images, of the same labels."""
@@ -260,9 +274,16 @@ class GAN(GenerativeModel):
             "penalty_every": self.penalty_every,
             "weight_clip": self.weight_clip,
             "normalization": self.normalization,
+            "augmentation": self.augmentation,
             "ema": self.ema,
             "widths": self.widths,
         }
+
+
+def names_in(argument, names, known):
+    """A name, several or None as a tuple of names in `known`."""
+    names = (names,) if isinstance(names, str) else tuple(names or ())
+    return tuple(checks.one_of(argument, name, known) for name in names)
 
 
 def DCGAN(image_shape, latent_dim=100, **kwargs):

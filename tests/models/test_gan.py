@@ -17,9 +17,14 @@ GOLDEN = {
     "conditional": (0.564752, 0.544579, 0.418423, 0.0487297),
     "wasserstein": (6.21467, -0.418545, 0.593928, 0.0505606, 0.627886),
     "spectral": (1.992504, 0.00329953, 0.593205, 0.0503737),
+    "augmented": (9.177407, 0.528785, 0.498049, 0.0882933, 0.775059),
     "relativistic": (0.848373, 0.686867, 0.492042, 0.0860438, 0.138987, 0.152873),
 }
-PENALTIES = {"wasserstein": ["gradient_penalty"], "relativistic": ["r1", "r2"]}
+PENALTIES = {
+    "wasserstein": ["gradient_penalty"],
+    "relativistic": ["r1", "r2"],
+    "augmented": ["r1"],
+}
 
 MAKE = {
     "mlp": lambda: GAN((6, 4, 3), 3, widths=(8, 16), discriminator_steps=2),
@@ -34,6 +39,13 @@ MAKE = {
         ema=0.9,
     ),
     "spectral": lambda: spectral(),
+    "augmented": lambda: GAN(
+        (8, 8, 1),
+        3,
+        widths=(8,),
+        penalty="r1",
+        augmentation=("color", "translation", "cutout"),
+    ),
     "relativistic": lambda: GAN(
         (4, 4, 1),
         3,
@@ -151,6 +163,7 @@ def test_your_own_networks(tmp_path):
         ({"architecture": "conv"}, "'dcgan', 'mlp'"),
         ({"loss": "logistic"}, "'hinge', 'least_squares', 'minimax'"),
         ({"penalty": "r3"}, "'dragan', 'gradient_penalty'"),
+        ({"augmentation": "flip"}, "'color', 'translation', 'cutout'"),
         ({"penalty_every": 0}, "penalty_every"),
         ({"normalization": "instance"}, "'batch', 'layer'"),
         ({"discriminator_steps": 0}, "discriminator_steps"),

@@ -1,0 +1,75 @@
+"""Differentiable augmentations."""
+
+import numpy as np
+import pytest
+from conftest import wave
+from keras import ops
+
+from kzoo import backend
+from kzoo.augmentations import AUGMENTATIONS, color, cutout, translation
+
+N = 200
+IMAGES = ops.convert_to_tensor(0.5 + 0.4 * np.tile(wave((1, 8, 12, 3)), (N, 1, 1, 1)))
+
+
+def augmented(policy):
+    rng = np.random.default_rng(0)
+
+    def draw(shape):
+        return ops.convert_to_tensor(rng.random([int(n) for n in shape], "float32"))
+
+    return ops.convert_to_numpy(AUGMENTATIONS[policy](IMAGES, draw))
+
+
+@pytest.mark.parametrize("policy", AUGMENTATIONS)
+def test_every_image_is_changed_in_its_own_way(policy):
+    images = augmented(policy)
+    assert images.shape == (N, 8, 12, 3)
+    assert len(np.unique(images.reshape(N, -1), axis=0)) >= 15
+
+
+def test_color_keeps_the_order_of_grey_levels():
+    middle = ops.convert_to_numpy(color(IMAGES, lambda shape: ops.full(shape, 0.5)))
+    np.testing.assert_allclose(middle, IMAGES, atol=1e-6)
+    means = augmented("color").mean(axis=(1, 2, 3))
+    assert np.ptp(means) > 0.4 and abs(means - 0.5).max() < 0.26 + 0.1
+
+
+def test_translation_moves_by_whole_pixels_and_pads_with_grey():
+    far = ops.convert_to_numpy(
+        translation(IMAGES, lambda shape: ops.full(shape, 0.999))
+    )
+    original = ops.convert_to_numpy(IMAGES)
+    # An eighth of 8 is 1, and of 12 is 2: down and to the right.
+    np.testing.assert_allclose(far[:, 1:, 2:], original[:, :-1, :-2], atol=1e-6)
+    np.testing.assert_allclose(far[:, 0], 0.5)
+    np.testing.assert_allclose(far[:, :, :2], 0.5)
+    still = ops.convert_to_numpy(
+        translation(IMAGES, lambda shape: ops.full(shape, 0.5))
+    )
+    np.testing.assert_allclose(still, original, atol=1e-6)
+
+
+def test_cutout_greys_a_part_of_at_most_half_the_sides():
+    changed = np.any(augmented("cutout") != ops.convert_to_numpy(IMAGES), axis=-1)
+    assert changed.sum(axis=(1, 2)).max() == 4 * 6
+    assert changed.any(axis=0).all(), "some pixel is never cut out"
+    full = ops.convert_to_numpy(cutout(IMAGES, lambda shape: ops.full(shape, 0.5)))
+    np.testing.assert_allclose(full[:, 2:6, 3:9], 0.5)
+
+
+@pytest.mark.parametrize("policy", AUGMENTATIONS)
+def test_gradients_of_gradients_pass_through(policy):
+    weights = ops.convert_to_tensor(wave((8, 12, 3)))
+
+    def score(images):
+        out = AUGMENTATIONS[policy](images, lambda shape: ops.full(shape, 0.3))
+        return ops.sum(ops.square(out) * weights, axis=(1, 2, 3))
+
+    def slope(images):
+        gradient = backend.input_gradient(score, images)
+        return ops.sum(ops.square(gradient), axis=(1, 2, 3))
+
+    second = backend.input_gradient(slope, IMAGES[:2])
+    second = ops.convert_to_numpy(ops.stop_gradient(second))
+    assert np.isfinite(second).all() and np.abs(second).max() > 0
