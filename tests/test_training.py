@@ -31,7 +31,7 @@ def make_vae(**arguments):
 
 
 def make_gan(**arguments):
-    return GAN((8, 8, 1), 4, widths=(16,), **arguments)
+    return GAN((8, 8, 1), 4, widths=(16,), dropout=0.0, **arguments)
 
 
 def adam(rate=1e-3, **arguments):

@@ -1,8 +1,8 @@
 """Generative adversarial network: Goodfellow et al., arXiv:1406.2661.
 
 A generator maps latents to images, a discriminator tells them from real ones. Differs
-from the paper: Adam instead of momentum, ReLU instead of maxout. DCGAN (Radford et al.,
-arXiv:1511.06434) is the same game with convolutions.
+from the paper: Adam instead of momentum, leaky ReLU instead of maxout. DCGAN (Radford
+et al., arXiv:1511.06434) is the same game with convolutions.
 """
 
 import functools
@@ -30,17 +30,21 @@ def build_mlp_generator(image_shape, latent_dim, widths, num_classes=None):
     latents = keras.Input((latent_dim,), name="latents")
     label_inputs, x = vector_and_label(latents, num_classes)
     for width in widths:
-        x = layers.Dense(width, activation="relu")(x)
+        x = layers.LeakyReLU(0.2)(layers.Dense(width)(x))
     x = layers.Dense(math.prod(image_shape), activation="sigmoid", dtype="float32")(x)
     images = layers.Reshape(image_shape, dtype="float32")(x)
     return network([latents, *label_inputs], images, "generator")
 
 
-def build_mlp_discriminator(image_shape, latent_dim, widths, num_classes=None):
+def build_mlp_discriminator(
+    image_shape, latent_dim, widths, num_classes=None, dropout=0.0
+):
     images = keras.Input(image_shape, name="images")
-    label_inputs, x = vector_and_label(layers.Flatten()(images), num_classes)
+    x = layers.Flatten()(layers.Rescaling(2.0, -1.0)(images))
+    label_inputs, x = vector_and_label(x, num_classes)
     for width in reversed(widths):
         x = layers.LeakyReLU(0.2)(layers.Dense(width)(x))
+        x = layers.Dropout(dropout)(x) if dropout else x
     logits = layers.Dense(1, dtype="float32")(x)
     return network([images, *label_inputs], logits, "discriminator")
 
@@ -73,6 +77,8 @@ class GAN(GenerativeModel):
         penalty_every: the penalty is added in every so many steps, that many times as
             heavy (lazy regularisation, Karras et al., arXiv:1912.04958).
         weight_clip: largest absolute value of the discriminator's weights, or None.
+        dropout: share of the `"mlp"` discriminator's hidden units that a step leaves
+            out, as in the paper. Without it the generator soon draws one image only.
         normalization: of the `"dcgan"` discriminator: `"batch"`, `"layer"`,
             `"spectral"` (arXiv:1802.05957) or None.
         augmentation: of the real and fake images that the discriminator sees, a name
@@ -111,6 +117,7 @@ class GAN(GenerativeModel):
         penalty_weight=10.0,
         penalty_every=1,
         weight_clip=None,
+        dropout=0.3,
         normalization="batch",
         augmentation=None,
         ema=None,
@@ -136,6 +143,7 @@ class GAN(GenerativeModel):
         self.penalty_weight = penalty_weight
         self.penalty_every = checks.positive_int("penalty_every", penalty_every)
         self.weight_clip = weight_clip
+        self.dropout = dropout
         self.normalization = checks.one_of(
             "normalization", normalization, NORMALIZATIONS
         )
@@ -143,10 +151,13 @@ class GAN(GenerativeModel):
         self.ema = ema
 
         code, pixels = (self.latent_dim,), self.image_shape
-        if architecture == "dcgan":
-            build_discriminator = functools.partial(
-                build_discriminator, normalization=normalization
-            )
+        settings = {
+            "mlp": {"dropout": dropout},
+            "dcgan": {"normalization": normalization},
+        }
+        build_discriminator = functools.partial(
+            build_discriminator, **settings[architecture]
+        )
         self.add_network("generator", generator, build_generator, code, pixels)
         self.add_network(
             "discriminator", discriminator, build_discriminator, pixels, (1,)
@@ -273,6 +284,7 @@ class GAN(GenerativeModel):
             "penalty_weight": self.penalty_weight,
             "penalty_every": self.penalty_every,
             "weight_clip": self.weight_clip,
+            "dropout": self.dropout,
             "normalization": self.normalization,
             "augmentation": self.augmentation,
             "ema": self.ema,
