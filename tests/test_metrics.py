@@ -35,14 +35,18 @@ def features(n=500, d=6, seed=0):
 def torch_fidelity():
     """torch-fidelity's formulas. Its feature extractors need torchvision, whose build
     for CPUs is not everywhere; nothing here does."""
-    names = ["", ".datasets", ".models", ".transforms", ".transforms.functional"]
-    with mock.patch.dict(sys.modules):
-        sys.modules.update({f"torchvision{name}": mock.MagicMock() for name in names})
+    parts = ["", ".datasets", ".models", ".transforms", ".transforms.functional"]
+    stand_ins = {f"torchvision{part}": mock.MagicMock() for part in parts}
+    sys.modules.update(stand_ins)
+    try:
         import torch_fidelity.metric_fid
         import torch_fidelity.metric_isc
         import torch_fidelity.metric_kid
-
-        yield torch_fidelity
+    finally:
+        # Not `mock.patch.dict`, which would forget torch too: it imports only once.
+        for name in stand_ins:
+            del sys.modules[name]
+    return torch_fidelity
 
 
 def tensor(array):

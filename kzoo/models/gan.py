@@ -142,13 +142,11 @@ class GAN(GenerativeModel):
         self.penalty = names_in("penalty", penalty, PENALTIES)
         self.penalty_weight = penalty_weight
         self.penalty_every = checks.positive_int("penalty_every", penalty_every)
-        self.weight_clip = weight_clip
-        self.dropout = dropout
+        self.weight_clip, self.dropout, self.ema = weight_clip, dropout, ema
         self.normalization = checks.one_of(
             "normalization", normalization, NORMALIZATIONS
         )
         self.augmentation = names_in("augmentation", augmentation, AUGMENTATIONS)
-        self.ema = ema
 
         code, pixels = (self.latent_dim,), self.image_shape
         settings = {
