@@ -88,4 +88,12 @@ def _radii(features, nearest_k):
     def kth(distances, start):
         return np.partition(distances, nearest_k, axis=1)[:, nearest_k]
 
-    return np.concatenate(list(pairwise_distances_chunked(features, reduce_func=kth)))
+    return np.concatenate(
+        list(
+            pairwise_distances_chunked(
+                features,
+                reduce_func=kth,
+                working_memory=100,  # MB; a gigabyte by default
+            )
+        )
+    )
