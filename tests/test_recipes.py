@@ -109,9 +109,11 @@ def test_a_run_of_the_comparison_has_a_process_of_its_own():
 
 
 def test_classifier_recipe_makes_features(tmp_path, capsys):
-    script("recipes/classifier.py").main(epochs=12, widths="8,16", output=tmp_path)
+    script("recipes/classifier.py").main(
+        epochs=4, widths="8,16", batch_size=64, limit=400, output=tmp_path
+    )
     shown = capsys.readouterr().out
-    assert float(shown.rsplit(":", 1)[1].strip(" %\n")) > 60
+    assert float(shown.rsplit(":", 1)[1].strip(" %\n")) > 20  # 10 by chance
     images, _ = kzoo.data.load("digits", "test")
     extractor = kzoo.metrics.Extractor(str(tmp_path / "classifier.npz"), (8, 8, 1))
     assert extractor(images)[0].shape == (297, 16)
