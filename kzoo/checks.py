@@ -15,6 +15,12 @@ def one_of(argument, value, known):
     return value
 
 
+def some_of(argument, names, known):
+    """A name, several or None as a tuple of names that are all in `known`."""
+    names = (names,) if isinstance(names, str) else tuple(names or ())
+    return tuple(one_of(argument, name, known) for name in names)
+
+
 def positive_int(argument, value):
     """Raises a `ValueError` unless `value` is a whole number of at least 1."""
     if not isinstance(value, int | np.integer) or value < 1:

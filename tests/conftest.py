@@ -36,7 +36,7 @@ def python():
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=240,
         )
         if check:
             assert result.returncode == 0, result.stdout + result.stderr

@@ -466,3 +466,32 @@ def test_array_records_need_no_tensorflow_and_tfrecords_say_so(python, prepared)
     printed = python("-c", WITHOUT_TENSORFLOW, prepared, backend="jax").stdout
     assert "(9, 28, 28, 1)" in printed
     assert "pip install tensorflow" in printed and "array_record" in printed
+
+
+@pytest.mark.parametrize("name, modes", [("ring-8", 8), ("grid-25", 25)])
+def test_points_of_a_mixture(name, modes):
+    points, labels = data.load(name, "test")
+    assert points.shape == (10_000, 1, 1, 2) and points.dtype == np.float32
+    assert points.min() >= 0 and points.max() <= 1
+    centres, scale = data.MIXTURES[name]
+    assert np.array_equal(np.unique(labels), np.arange(modes))
+    offsets = points.reshape(-1, 2) - centres[labels]
+    np.testing.assert_allclose(offsets.mean(axis=0), 0, atol=0.05 * scale)
+    np.testing.assert_allclose(offsets.std(axis=0), scale, rtol=0.03)
+    np.testing.assert_array_equal(points[:5], data.load(name, "test", limit=5)[0])
+    assert not np.array_equal(points[:5], data.load(name, limit=5)[0])
+    with pytest.raises(ValueError, match="'train', 'test'"):
+        data.load(name, "validation")
+
+
+def test_stacked_mnist_reads_three_digits(real):
+    digits, classes = real("mnist", "test")
+    images, labels = real("stacked_mnist", "test", limit=50)
+    assert images.shape == (50, 28, 28, 3) and images.dtype == np.uint8
+    assert labels.dtype == np.int32 and labels.max() < 1000
+    known = {
+        digit.tobytes(): label for digit, label in zip(digits, classes, strict=True)
+    }
+    for image, label in zip(images, labels, strict=True):
+        channels = [known[image[..., i : i + 1].tobytes()] for i in range(3)]
+        assert label == int("".join(map(str, channels)))

@@ -13,7 +13,12 @@ from test_data import prepared, real, session_cache  # noqa: F401
 import kzoo
 from kzoo.callbacks import Checkpoint, Evaluate
 from kzoo.metrics import Evaluator, Extractor, evaluate, frechet_distance
-from kzoo.metrics.classifiers import build_classifier, load_classifier, save_classifier
+from kzoo.metrics.classifiers import (
+    FOLDER,
+    build_classifier,
+    load_classifier,
+    save_classifier,
+)
 from kzoo.metrics.features import FeatureSet
 from kzoo.models import GAN, VAE
 
@@ -169,6 +174,7 @@ SHIPPED = {
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_features_are_the_same_on_every_backend(name):
     shape, mean, spread = SHIPPED[name]
+    assert (FOLDER / f"{name}.npz").stat().st_size <= 1e6
     features, probabilities = Extractor(name, shape)(0.5 + 0.5 * wave((4, *shape)))
     got = features.mean(), features.std()
     assert got == pytest.approx((mean, spread), rel=1e-3), got
@@ -219,6 +225,24 @@ def test_memory_for_features_stays_the_same_and_every_row_has_a_chance(monkeypat
     assert kept.features.shape == (100, 1) and kept.moments.count == 10_000
     assert len(np.unique(kept.features)) == 100
     assert 3500 < kept.features.mean() < 6500
+
+
+def test_no_covariance_is_kept_that_nobody_asked_for():
+    photos = np.random.default_rng(0).random((12, 64, 64, 3), "float32")
+    metrics = ["kernel_distance"]  # 12288 pixels: their covariance has 1.2 GB
+    evaluator = Evaluator(photos, metrics=metrics, verbose=False)
+    assert evaluator(photos[:6]).scores().keys() == {"kernel_distance"}
+    assert evaluator.real.moments is None
+
+
+def test_kept_rows_do_not_stay_in_the_order_of_the_data():
+    kept = FeatureSet(seed=0)
+    probabilities = np.linspace([0.0, 1.0], [1.0, 0.0], 60)
+    kept.update(np.arange(60.0)[:, None], probabilities)
+    kept.trim()
+    first = kept.features[:20, 0]  # of images sorted by class, not the first classes
+    assert first.max() >= 40 and len(np.unique(kept.features)) == 60
+    np.testing.assert_allclose(kept.probabilities[:, 0] * 59, kept.features[:, 0])
 
 
 def test_callback_writes_scores_and_leaves_training_alone(tmp_path):

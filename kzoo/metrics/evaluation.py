@@ -84,7 +84,7 @@ class Evaluator:
         for metric in metrics or ():
             checks.one_of("metric", metric, METRICS)
         self.images, self.labels, self.train_images = images, labels, train_images
-        self.metrics = metrics and tuple(metrics)
+        self.metrics = None if metrics is None else tuple(metrics)
         self.num_samples = num_samples
         if num_samples is not None:
             checks.positive_int("num_samples", num_samples)
@@ -144,8 +144,12 @@ class Evaluator:
                 )
         return self.metrics
 
+    @property
+    def _wants_distance(self):
+        return self.metrics is None or "frechet_distance" in self.metrics
+
     def _check_enough(self, first):
-        if self.metrics and "frechet_distance" not in self.metrics:
+        if not self._wants_distance:
             return
         size = self.extractor(first[:1])[0].shape[1]
         counts = [len(self.images)] if hasattr(self.images, "shape") else []
@@ -172,7 +176,7 @@ class Evaluator:
         }
 
     def _features(self, image_batches, what):
-        features = FeatureSet(self.seed)
+        features = FeatureSet(self.seed, moments=self._wants_distance)
         with tqdm.tqdm(disable=not self.verbose, desc=what, unit="image") as bar:
             for images in image_batches:
                 features.update(*self.extractor(images))

@@ -146,21 +146,29 @@ def features_for(dataset):
 
 
 class FeatureSet:
-    """Features that come in batches: moments and classes of all, some of the rows.
+    """Features that come in batches: classes of all, some of the rows, and moments.
 
     Memory does not grow with the number of images: at most `KEPT` rows are kept, each
-    image with the same chance (reservoir sampling, Vitter's algorithm R).
+    image with the same chance (reservoir sampling, Vitter's algorithm R), in random
+    order after `trim`.
+
+    Args:
+        seed: whole number, of what is kept.
+        moments: whether to keep mean and covariance of all. They take `d²` numbers,
+            which is gigabytes for the pixels of a photograph.
     """
 
     KEPT = 10_000
 
-    def __init__(self, seed=0):
-        self.moments, self.rng = Moments(), np.random.default_rng(seed)
+    def __init__(self, seed=0, moments=True):
+        self.moments = Moments() if moments else None
+        self.rng = np.random.default_rng(seed)
         self.count, self.class_counts = 0, 0
         self.features, self.probabilities = None, None
 
     def update(self, features, probabilities):
-        self.moments.update(features)
+        if self.moments is not None:
+            self.moments.update(features)
         order = np.arange(self.count, self.count + len(features))
         slots = np.where(order < self.KEPT, order, self.rng.integers(0, order + 1))
         kept = slots < self.KEPT
@@ -176,11 +184,11 @@ class FeatureSet:
         self.count += len(features)
 
     def trim(self):
-        """Drops the places that no image came for."""
-        kept = min(self.count, self.KEPT)
-        self.features = self.features[:kept]
+        """Drops the places that no image came for, and shuffles the others."""
+        order = self.rng.permutation(min(self.count, self.KEPT))
+        self.features = self.features[order]
         if self.probabilities is not None:
-            self.probabilities = self.probabilities[:kept]
+            self.probabilities = self.probabilities[order]
         return self
 
 

@@ -78,7 +78,7 @@ class GAN(GenerativeModel):
             heavy (lazy regularisation, Karras et al., arXiv:1912.04958).
         weight_clip: largest absolute value of the discriminator's weights, or None.
         dropout: share of the `"mlp"` discriminator's hidden units that a step leaves
-            out, as in the paper. Without it the generator soon draws one image only.
+            out, as in the paper.
         normalization: of the `"dcgan"` discriminator: `"batch"`, `"layer"`,
             `"spectral"` (arXiv:1802.05957) or None.
         augmentation: of the real and fake images that the discriminator sees, a name
@@ -139,14 +139,14 @@ class GAN(GenerativeModel):
         self.discriminator_steps = checks.positive_int(
             "discriminator_steps", discriminator_steps
         )
-        self.penalty = names_in("penalty", penalty, PENALTIES)
+        self.penalty = checks.some_of("penalty", penalty, PENALTIES)
         self.penalty_weight = penalty_weight
         self.penalty_every = checks.positive_int("penalty_every", penalty_every)
         self.weight_clip, self.dropout, self.ema = weight_clip, dropout, ema
         self.normalization = checks.one_of(
             "normalization", normalization, NORMALIZATIONS
         )
-        self.augmentation = names_in("augmentation", augmentation, AUGMENTATIONS)
+        self.augmentation = checks.some_of("augmentation", augmentation, AUGMENTATIONS)
 
         code, pixels = (self.latent_dim,), self.image_shape
         settings = {
@@ -288,12 +288,6 @@ class GAN(GenerativeModel):
             "ema": self.ema,
             "widths": self.widths,
         }
-
-
-def names_in(argument, names, known):
-    """A name, several or None as a tuple of names in `known`."""
-    names = (names,) if isinstance(names, str) else tuple(names or ())
-    return tuple(checks.one_of(argument, name, known) for name in names)
 
 
 def DCGAN(image_shape, latent_dim=100, **kwargs):
