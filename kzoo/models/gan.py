@@ -13,14 +13,12 @@ from keras import layers, ops
 
 from kzoo import backend, checks, losses
 from kzoo.augmentations import AUGMENTATIONS
-from kzoo.networks import (
+from kzoo.networks import check_widths, network, vector_and_label
+from kzoo.networks.dcgan import (
     NORMALIZATIONS,
     build_dcgan_discriminator,
     build_dcgan_generator,
-    check_widths,
     dcgan_widths,
-    network,
-    vector_and_label,
 )
 from kzoo.penalties import PENALTIES
 from kzoo.training import GenerativeModel
