@@ -30,7 +30,8 @@ class Bernoulli:
 
     def negative_log_likelihood(self, images, outputs):
         """Cross-entropy in nats: `(batch, h, w, c)` to `(batch,)`."""
-        nats = ops.binary_crossentropy(images, outputs, from_logits=True)
+        # Keras's binary_crossentropy takes two logarithms a pixel on JAX.
+        nats = ops.softplus(outputs) - images * outputs
         return ops.sum(nats, axis=(1, 2, 3))
 
     def mean(self, outputs):

@@ -4,7 +4,6 @@ Each takes `discriminate`, a function from images `(batch, h, w, c)` to logits
 `(batch, 1)`; real and fake images; and `draw(shape, distribution)`, random numbers.
 """
 
-import keras
 from keras import ops
 
 from kzoo import backend
@@ -32,7 +31,7 @@ def dragan(discriminate, real, fake, draw):
 
     Noise: uniform, half a standard deviation of the batch wide, as in the paper's code.
     """
-    noise = 0.5 * ops.std(real) * draw(ops.shape(real), keras.random.uniform)
+    noise = 0.5 * ops.std(real) * draw(ops.shape(real), backend.uniform)
     slope = ops.sqrt(squared_slope(discriminate, real + noise) + 1e-12)
     return ops.mean(ops.square(slope - 1))
 
@@ -57,7 +56,7 @@ PENALTIES = {
 
 
 def _slope_between(discriminate, real, fake, draw):
-    mix = draw((ops.shape(real)[0], 1, 1, 1), keras.random.uniform)
+    mix = draw((ops.shape(real)[0], 1, 1, 1), backend.uniform)
     between = mix * real + (1 - mix) * fake
     # The root has no slope at 0, where all images look alike to the discriminator.
     return ops.sqrt(squared_slope(discriminate, between) + 1e-12)

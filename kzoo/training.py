@@ -201,19 +201,19 @@ class GenerativeModel(Verbs, keras.Model):
             state=[*self.variables, *self.optimizer.variables],
         )
 
-    def noise(self, shape, draw=keras.random.normal):
+    def noise(self, shape, draw=backend.normal):
         """Random numbers of `shape` from the model's seed, which is saved with it."""
         return draw(shape, seed=self.seed)
 
     def watch(self, *names):
         """Declares the logs: a running mean for each name."""
-        self.means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.means = {name: MeanOfImages(name=name) for name in names}
 
     def report(self, logs, images):
         """Adds a batch's logs to the means, each image counting once; returns them."""
-        count = ops.shape(images)[0]
+        count = ops.cast(ops.shape(images)[0], "float32")
         for name, mean in self.means.items():
-            mean.update_state(logs[name], sample_weight=count)
+            mean.update_state(logs[name], count)
         return {name: mean.result() for name, mean in self.means.items()}
 
     @property
@@ -268,6 +268,17 @@ class GenerativeModel(Verbs, keras.Model):
             if isinstance(value, dict) and "class_name" in value
         }
         return cls(**{**config, **nested})
+
+
+class MeanOfImages(keras.metrics.Mean):
+    """The running mean of scalars, each the mean over `count` images.
+
+    The same as `keras.metrics.Mean` with weights, in two operations instead of twenty.
+    """
+
+    def update_state(self, value, count):
+        self.total.assign_add(value * count)
+        self.count.assign_add(count)
 
 
 class StopOnNonFinite(keras.callbacks.Callback):

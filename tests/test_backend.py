@@ -1,6 +1,11 @@
-"""Trap 8: gradients over replicas and processes. The rest is in test_training.py."""
+"""Steps, random numbers, and gradients over replicas (the design's trap 8)."""
 
 import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from kzoo import backend
 
 TRAIN = """
 import keras, numpy as np
@@ -86,3 +91,40 @@ def test_two_replicas_train_as_one_does_on_the_whole_batch(python, tmp_path):
 def test_other_backends_are_refused(python):
     result = python("-c", "import kzoo", backend="numpy", check=False)
     assert result.returncode and "KERAS_BACKEND" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [{}, {"beta_1": 0.5, "beta_2": 0.9}])
+def test_adam_takes_the_steps_of_its_paper(arguments):
+    """arXiv:1412.6980, section 2: the form with the corrections in the step size."""
+    weights = keras.Variable(np.zeros(5, "float32"))
+    adam = keras.optimizers.Adam(0.01, **arguments)
+    adam.build([weights])
+    beta_1, beta_2 = adam.beta_1, adam.beta_2
+    expected, m, v = np.zeros(5), 0.0, 0.0
+    for step in range(1, 6):
+        slope = np.float32(np.sin(step + np.arange(5)) * 10.0 ** -np.arange(5))
+        backend.minimize(
+            lambda slope=slope: (ops.sum(weights * slope), {}),
+            [weights],
+            adam,
+            state=[weights, *adam.variables],
+        )
+        m = beta_1 * m + (1 - beta_1) * slope
+        v = beta_2 * v + (1 - beta_2) * slope**2
+        rate = 0.01 * np.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+        expected -= rate * m / (np.sqrt(v) + adam.epsilon)
+        np.testing.assert_allclose(ops.convert_to_numpy(weights), expected, rtol=1e-4)
+    assert int(adam.iterations) == 5
+
+
+def test_random_numbers_have_their_distribution_and_go_on():
+    seed = keras.random.SeedGenerator(3)
+    normal = ops.convert_to_numpy(backend.normal((20_000,), seed))
+    assert abs(normal.mean()) < 0.03 and abs(normal.std() - 1) < 0.03
+    uniform = ops.convert_to_numpy(backend.uniform((20_000,), seed))
+    assert 0 <= uniform.min() < 0.01 and 0.99 < uniform.max() < 1
+    assert abs(uniform.mean() - 0.5) < 0.01
+    other = ops.convert_to_numpy(backend.uniform((20_000,), seed))
+    assert not np.array_equal(uniform, other)
+    again = backend.normal((20_000,), keras.random.SeedGenerator(3))
+    np.testing.assert_array_equal(normal, ops.convert_to_numpy(again))

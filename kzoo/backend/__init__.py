@@ -10,27 +10,19 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
 - `input_gradient(fn, x)` is the gradient of `sum(fn(x))` with respect to `x`, and can
   be differentiated again.
 - `inference(fn, state)` compiles `fn(*tensors)`, which reads the variables `state`.
+- `normal(shape, seed)` and `uniform(shape, seed)` draw float32 numbers from N(0, 1) and
+  from [0, 1), and move the `keras.random.SeedGenerator` `seed` on.
 """
 
 import keras
 
 match keras.backend.backend():
     case "jax":
-        from kzoo.backend._jax import inference, input_gradient, minimize, portable_step
+        from kzoo.backend import _jax as chosen
     case "tensorflow":
-        from kzoo.backend._tensorflow import (
-            inference,
-            input_gradient,
-            minimize,
-            portable_step,
-        )
+        from kzoo.backend import _tensorflow as chosen
     case "torch":
-        from kzoo.backend._torch import (
-            inference,
-            input_gradient,
-            minimize,
-            portable_step,
-        )
+        from kzoo.backend import _torch as chosen
     case other:
         raise ImportError(
             "kzoo runs on the Keras backends 'jax', 'tensorflow' and 'torch'. "
@@ -38,4 +30,18 @@ match keras.backend.backend():
             "of them before Python starts."
         )
 
-__all__ = ["inference", "input_gradient", "minimize", "portable_step"]
+inference = chosen.inference
+input_gradient = chosen.input_gradient
+minimize = chosen.minimize
+normal = chosen.normal
+portable_step = chosen.portable_step
+uniform = chosen.uniform
+
+__all__ = [
+    "inference",
+    "input_gradient",
+    "minimize",
+    "normal",
+    "portable_step",
+    "uniform",
+]

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import keras
+from keras.random import normal, uniform  # noqa: F401, as they are
 
 
 def portable_step(step):

@@ -36,6 +36,16 @@ def inference(fn, state):
     return tf.function(fn, reduce_retracing=True, autograph=False)
 
 
+def normal(shape, seed):
+    # Keras leaves the algorithm to TensorFlow, and the one that it takes under XLA
+    # needs a millisecond a call on a CPU.
+    return tf.random.stateless_normal(shape, seed.next(), alg="philox")
+
+
+def uniform(shape, seed):
+    return tf.random.stateless_uniform(shape, seed.next(), alg="philox")
+
+
 def seeded_normal(shape, seed):
     """Standard normal float32 draws of `shape`, a function of the int64 `seed` alone.
 

@@ -2,7 +2,9 @@
 
 import functools
 
+import keras
 import torch
+from keras.random import normal, uniform  # noqa: F401, as they are
 
 
 def portable_step(step):
@@ -19,6 +21,7 @@ def minimize(loss_fn, variables, optimizer, state):
     scaled = optimizer.scale_loss(loss)
     grads = torch.autograd.grad(scaled, [v.value for v in variables], allow_unused=True)
     with torch.no_grad():
+        _fuse(optimizer, variables)
         optimizer.apply(_averaged(grads), variables)
     return {name: value.detach() for name, value in logs.items()}
 
@@ -32,6 +35,42 @@ def input_gradient(fn, x):
 
 def inference(fn, state):
     return torch.no_grad()(fn)
+
+
+def _fuse(optimizer, variables):
+    """Makes Adam's step on a CPU one pass over memory, where Keras's takes nine."""
+    adam = type(keras.optimizers.Adam())
+    step = getattr(type(optimizer), "_parallel_update_step", None)
+    plain = step is adam._parallel_update_step and not optimizer.amsgrad
+    on_cpu = variables[0].value.device.type == "cpu"
+    if plain and on_cpu and "_parallel_update_step" not in vars(optimizer):
+        fused = functools.partial(_fused_adam, optimizer)
+        object.__setattr__(optimizer, "_parallel_update_step", fused)
+
+
+def _fused_adam(optimizer, grads, variables, learning_rate):
+    """What `keras.optimizers.Adam` computes, by the kernel of `torch.optim.Adam`.
+
+    Keras adds epsilon to the root of the raw second moment, PyTorch to that of the
+    corrected one.
+    """
+    step = int(optimizer.iterations) + 1
+    places = [optimizer._get_variable_index(variable) for variable in variables]
+    torch._fused_adam_(
+        [variable.value for variable in variables],
+        list(grads),
+        [optimizer._momentums[place].value for place in places],
+        [optimizer._velocities[place].value for place in places],
+        [],
+        [torch.tensor(float(step))] * len(places),
+        lr=float(learning_rate),
+        beta1=optimizer.beta_1,
+        beta2=optimizer.beta_2,
+        weight_decay=0.0,
+        eps=optimizer.epsilon / (1 - optimizer.beta_2**step) ** 0.5,
+        amsgrad=False,
+        maximize=False,
+    )
 
 
 def _averaged(grads):

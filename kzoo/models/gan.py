@@ -245,7 +245,7 @@ class GAN(GenerativeModel):
         return loss, {"generator_loss": loss}
 
     def augmented(self, images, training):
-        draw = functools.partial(self.noise, draw=keras.random.uniform)
+        draw = functools.partial(self.noise, draw=backend.uniform)
         for name in self.augmentation if training else ():
             images = AUGMENTATIONS[name](images, draw)
         return images

@@ -198,7 +198,7 @@ class VAE(AutoencoderVerbs, GenerativeModel):
 
     def negative_elbo(self, images, labels=None, training=True):
         if self.binarize:
-            draws = self.noise(ops.shape(images), keras.random.uniform)
+            draws = self.noise(ops.shape(images), backend.uniform)
             images = ops.cast(draws < images, "float32")
         mean, log_var = self.posterior(images, labels, training)
         latents = self.sampling(mean, log_var, self.noise(ops.shape(mean)))
