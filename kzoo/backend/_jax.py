@@ -4,7 +4,6 @@ import functools
 
 import jax
 import keras
-from keras.random import normal, uniform  # noqa: F401, as they are
 
 
 def portable_step(step):
@@ -57,6 +56,14 @@ def inference(fn, state):
             return fn(*tensors)
 
     return lambda *tensors: pure([v.value for v in state], *tensors)
+
+
+def normal(shape, seed):
+    return keras.random.normal(shape, seed=seed)
+
+
+def uniform(shape, seed):
+    return keras.random.uniform(shape, seed=seed)
 
 
 def _paired(groups, values):

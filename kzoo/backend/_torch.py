@@ -4,7 +4,6 @@ import functools
 
 import keras
 import torch
-from keras.random import normal, uniform  # noqa: F401, as they are
 
 
 def portable_step(step):
@@ -37,6 +36,14 @@ def inference(fn, state):
     return torch.no_grad()(fn)
 
 
+def normal(shape, seed):
+    return keras.random.normal(shape, seed=seed)
+
+
+def uniform(shape, seed):
+    return keras.random.uniform(shape, seed=seed)
+
+
 def _fuse(optimizer, variables):
     """Makes Adam's step on a CPU one pass over memory, where Keras's takes nine."""
     adam = type(keras.optimizers.Adam())
@@ -54,6 +61,9 @@ def _fused_adam(optimizer, grads, variables, learning_rate):
     Keras adds epsilon to the root of the raw second moment, PyTorch to that of the
     corrected one.
     """
+    if torch.compiler.is_compiling():  # which fuses Keras's step by itself
+        step = type(optimizer)._parallel_update_step
+        return step(optimizer, grads, variables, learning_rate)
     step = int(optimizer.iterations) + 1
     places = [optimizer._get_variable_index(variable) for variable in variables]
     torch._fused_adam_(
