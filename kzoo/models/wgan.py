@@ -76,8 +76,7 @@ class WGAN(GAN):
     """Wasserstein GAN with clipped weights (arXiv:1701.07875, algorithm 1).
 
     Logs `discriminator_loss`, the critic's, which is minus the distance, and
-    `generator_loss`. It learns slowly, and `WGANGP` draws better: clipping is here for
-    comparison.
+    `generator_loss`. `WGANGP` is its successor, which learns without the clipping.
 
     Args:
         image_shape: `(height, width, channels)`, with even sides for `"dcgan"`.
