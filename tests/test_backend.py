@@ -96,21 +96,26 @@ def test_other_backends_are_refused(python):
 @pytest.mark.parametrize("arguments", [{}, {"beta_1": 0.5, "beta_2": 0.9}])
 def test_adam_takes_the_steps_of_its_paper(arguments):
     """arXiv:1412.6980, section 2: the form with the corrections in the step size."""
-    weights = keras.Variable(np.zeros(5, "float32"))
+    weights = keras.Variable(np.zeros((5, 2), "float32"))
     adam = keras.optimizers.Adam(0.01, **arguments)
     adam.build([weights])
     beta_1, beta_2 = adam.beta_1, adam.beta_2
-    expected, m, v = np.zeros(5), 0.0, 0.0
+    expected, m, v = np.zeros((5, 2)), 0.0, 0.0
+
+    def loss(slope):  # its gradient is transposed, which PyTorch does by strides
+        return ops.sum(ops.transpose(weights) * ops.convert_to_tensor(slope))
+
     for step in range(1, 6):
-        slope = np.float32(np.sin(step + np.arange(5)) * 10.0 ** -np.arange(5))
+        scale = 10.0 ** -np.arange(5)
+        slope = np.float32(np.sin(step + np.arange(10).reshape(2, 5)) * scale)
         backend.minimize(
-            lambda slope=slope: (ops.sum(weights * slope), {}),
+            lambda slope=slope: (loss(slope), {}),
             [weights],
             adam,
             state=[weights, *adam.variables],
         )
-        m = beta_1 * m + (1 - beta_1) * slope
-        v = beta_2 * v + (1 - beta_2) * slope**2
+        m = beta_1 * m + (1 - beta_1) * slope.T
+        v = beta_2 * v + (1 - beta_2) * slope.T**2
         rate = 0.01 * np.sqrt(1 - beta_2**step) / (1 - beta_1**step)
         expected -= rate * m / (np.sqrt(v) + adam.epsilon)
         np.testing.assert_allclose(ops.convert_to_numpy(weights), expected, rtol=1e-4)

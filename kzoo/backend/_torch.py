@@ -61,16 +61,21 @@ def _fused_adam(optimizer, grads, variables, learning_rate):
     Keras adds epsilon to the root of the raw second moment, PyTorch to that of the
     corrected one.
     """
-    if torch.compiler.is_compiling():  # which fuses Keras's step by itself
+    places = [optimizer._get_variable_index(variable) for variable in variables]
+    weights = [variable.value for variable in variables]
+    moments = [optimizer._momentums[place].value for place in places]
+    squares = [optimizer._velocities[place].value for place in places]
+    # The kernel takes numbers in the order of memory, whatever the strides.
+    ordered = all(t.is_contiguous() for t in (*weights, *moments, *squares))
+    if torch.compiler.is_compiling() or not ordered:
         step = type(optimizer)._parallel_update_step
         return step(optimizer, grads, variables, learning_rate)
     step = int(optimizer.iterations) + 1
-    places = [optimizer._get_variable_index(variable) for variable in variables]
     torch._fused_adam_(
-        [variable.value for variable in variables],
-        list(grads),
-        [optimizer._momentums[place].value for place in places],
-        [optimizer._velocities[place].value for place in places],
+        weights,
+        [grad.contiguous() for grad in grads],
+        moments,
+        squares,
         [],
         [torch.tensor(float(step))] * len(places),
         lr=float(learning_rate),
