@@ -1,7 +1,7 @@
 """What every model of the zoo shares: phases, optimizers, saving."""
 
 import copy
-import functools
+import inspect
 import math
 
 import keras
@@ -109,6 +109,7 @@ class GenerativeModel(Verbs, keras.Model):
             jit_compile=jit_compile,
             auto_scale_loss=not isinstance(optimizer, OptimizerGroup),
         )
+        self._phases = {}
         if isinstance(optimizer, OptimizerGroup):
             optimizer.build({n: getattr(self, n).trainable_variables for n in default})
         else:
@@ -186,19 +187,33 @@ class GenerativeModel(Verbs, keras.Model):
         """Takes one optimizer step on `loss_fn(*batch)`; returns the loss's logs.
 
         Args:
-            loss_fn: function that returns `(loss, logs)`, a scalar and a dict of them.
+            loss_fn: method that returns `(loss, logs)`, a scalar and a dict of them.
+                Like all of `train_step` it is traced, on PyTorch too: Python in it runs
+                once, unless `compile(run_eagerly=True)`.
             over: name of the network to train, or None for the whole model.
         """
+        phase = self._phases.get((loss_fn, over))
+        if phase is None:
+            phase = self._phase(loss_fn, over)
+            if inspect.ismethod(
+                loss_fn
+            ):  # any other function may be a new one each time
+                self._phases[loss_fn, over] = phase
+        return phase(*batch)
+
+    def _phase(self, loss_fn, over):
         network = getattr(self, over) if over else self
-        optimizer = self.optimizer.members[over] if over else self.optimizer
         if not network.trainable_variables:  # frozen by the user
-            _, logs = loss_fn(*batch)
-            return {name: ops.stop_gradient(value) for name, value in logs.items()}
-        return backend.minimize(
-            functools.partial(loss_fn, *batch),
+            return lambda *batch: keras.tree.map_structure(
+                ops.stop_gradient, loss_fn(*batch)[1]
+            )
+        return backend.phase(
+            loss_fn,
             network.trainable_variables,
-            optimizer,
+            self.optimizer.members[over] if over else self.optimizer,
             state=[*self.variables, *self.optimizer.variables],
+            run_eagerly=self.run_eagerly or not inspect.ismethod(loss_fn),
+            jit_compile=self.jit_compile,
         )
 
     def noise(self, shape, draw=backend.normal):

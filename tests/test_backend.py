@@ -103,17 +103,13 @@ def test_adam_takes_the_steps_of_its_paper(arguments):
     expected, m, v = np.zeros((5, 2)), 0.0, 0.0
 
     def loss(slope):  # its gradient is transposed, which PyTorch does by strides
-        return ops.sum(ops.transpose(weights) * ops.convert_to_tensor(slope))
+        return ops.sum(ops.transpose(weights) * slope), {}
 
+    minimize = backend.phase(loss, [weights], adam, [weights, *adam.variables])
     for step in range(1, 6):
         scale = 10.0 ** -np.arange(5)
         slope = np.float32(np.sin(step + np.arange(10).reshape(2, 5)) * scale)
-        backend.minimize(
-            lambda slope=slope: (loss(slope), {}),
-            [weights],
-            adam,
-            state=[weights, *adam.variables],
-        )
+        minimize(ops.convert_to_tensor(slope))
         m = beta_1 * m + (1 - beta_1) * slope.T
         v = beta_2 * v + (1 - beta_2) * slope.T**2
         rate = 0.01 * np.sqrt(1 - beta_2**step) / (1 - beta_1**step)

@@ -1,4 +1,4 @@
-"""Layers that Keras lacks."""
+"""Layers that Keras lacks, and those that kzoo has faster kernels for."""
 
 import keras
 import numpy as np
@@ -6,6 +6,8 @@ import pytest
 from conftest import wave
 from keras import layers, ops
 
+import kzoo
+from kzoo import backend
 from kzoo.layers import SpectralNormalization
 
 
@@ -76,3 +78,88 @@ def test_it_is_saved_with_its_vector(tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     for a, b in zip(model.weights, again.weights, strict=True):
         np.testing.assert_array_equal(*map(ops.convert_to_numpy, (a, b)))
+
+
+def gradients(layer, inputs):
+    """Outputs, new state, and gradients by inputs and each weight, as numpy arrays."""
+    trainable = [v.value for v in layer.trainable_variables]
+    state = [v.value for v in layer.non_trainable_variables]
+    arguments = {"training": True} if state else {}
+
+    def weighed(x, weights):
+        outputs, _ = layer.stateless_call(weights, state, x, **arguments)
+        return outputs * ops.convert_to_tensor(wave(outputs.shape)) ** 2
+
+    outputs, state = layer.stateless_call(trainable, state, inputs, **arguments)
+    found = [outputs, *state]
+    found.append(backend.input_gradient(lambda x: weighed(x, trainable), inputs))
+    for i, weight in enumerate(trainable):
+
+        def by_weight(x, i=i):
+            return weighed(inputs, [*trainable[:i], x, *trainable[i + 1 :]])
+
+        found.append(backend.input_gradient(by_weight, ops.stop_gradient(weight)))
+    return [ops.convert_to_numpy(ops.stop_gradient(x)) for x in found]
+
+
+CONVOLUTIONS = [
+    {"kernel_size": 3, "strides": 2, "padding": "same"},
+    {"kernel_size": 4, "strides": 2, "padding": "same", "activation": "relu"},
+    {"kernel_size": (5, 2), "strides": (2, 1), "padding": "same", "use_bias": False},
+    {"kernel_size": 3, "padding": "same"},
+    {"kernel_size": 3, "strides": 2},
+    {"kernel_size": 3, "dilation_rate": 2, "padding": "same"},
+]
+NORMALIZATIONS = [
+    {"momentum": 0.9, "epsilon": 1e-5},
+    {"scale": False},
+    {"axis": 1},
+]
+
+
+@pytest.mark.parametrize("size", [(6, 6), (7, 5)])
+@pytest.mark.parametrize(
+    "name, arguments",
+    [("Conv2D", {"filters": 4, **a}) for a in CONVOLUTIONS]
+    + [("Conv2D", {"filters": 6, "groups": 3, **CONVOLUTIONS[0]})]
+    + [("Conv2D", {"filters": 4, "kernel_size": 1, "strides": 2, "padding": "same"})]
+    + [("Conv2DTranspose", {"filters": 4, **a}) for a in CONVOLUTIONS]
+    + [("BatchNormalization", a) for a in NORMALIZATIONS],
+)
+def test_faster_layers_are_those_of_keras(name, arguments, size):
+    inputs = ops.convert_to_tensor(2 + wave((3, *size, 3)))
+    found = []
+    for module in (kzoo.layers, layers):
+        layer = getattr(module, name)(**arguments)
+        layer.build(inputs.shape)
+        for variable in layer.variables:
+            variable.assign(1.5 + wave(variable.shape))
+        found.append(gradients(layer, inputs))
+        assert tuple(layer.compute_output_shape(inputs.shape)) == found[-1][0].shape
+    for ours, theirs in zip(*found, strict=True):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * scale)
+    assert (
+        layer.get_config()
+        == getattr(kzoo.layers, name).from_config(layer.get_config()).get_config()
+    )
+
+
+def test_batch_normalization_can_be_differentiated_twice():
+    inputs = ops.convert_to_tensor(wave((8, 3)))
+
+    def slopes(module):
+        layer = module.BatchNormalization()
+        layer.build((None, 3))
+
+        def slope(x):
+            def cubed(x):
+                state = layer.trainable_variables, layer.non_trainable_variables
+                return layer.stateless_call(*state, x, training=True)[0] ** 3
+
+            return backend.input_gradient(cubed, x) ** 2
+
+        return ops.convert_to_numpy(backend.input_gradient(slope, inputs))
+
+    ours, theirs = slopes(kzoo.layers), slopes(layers)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)

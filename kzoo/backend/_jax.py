@@ -20,29 +20,33 @@ def portable_step(step):
     return stateless
 
 
-def minimize(loss_fn, variables, optimizer, state):
+def phase(loss_fn, variables, optimizer, state, run_eagerly=False, jit_compile=True):
     trained = {id(v) for v in variables}
     carried = [v for v in state if id(v) not in trained]
-    carried_values = [v.value for v in carried]
-    scale = optimizer.scale_loss(1.0)  # a scope opened inside would hide the scale
 
-    def scaled_loss(values):
-        pairs = _paired([carried, variables], [carried_values, values])
-        with keras.StatelessScope(pairs) as scope:
-            loss, logs = loss_fn()
-        return loss * scale, (logs, _values(scope, carried))
+    def step(*batch):
+        carried_values = [v.value for v in carried]
+        scale = optimizer.scale_loss(1.0)  # a scope opened inside would hide the scale
 
-    values = [v.value for v in variables]
-    grads, (logs, new_values) = jax.grad(scaled_loss, has_aux=True)(values)
-    _assign(carried, new_values)
-    # `apply` branches on finite gradients by assigning inside `lax.cond`, which leaks;
-    # `stateless_apply` returns the values of both branches.
-    values, new_state = optimizer.stateless_apply(
-        [v.value for v in optimizer.variables], grads, values
-    )
-    _assign(variables, values)
-    _assign(optimizer.variables, new_state)
-    return logs
+        def scaled_loss(values):
+            pairs = _paired([carried, variables], [carried_values, values])
+            with keras.StatelessScope(pairs) as scope:
+                loss, logs = loss_fn(*batch)
+            return loss * scale, (logs, _values(scope, carried))
+
+        values = [v.value for v in variables]
+        grads, (logs, new_values) = jax.grad(scaled_loss, has_aux=True)(values)
+        _assign(carried, new_values)
+        # `apply` branches on finite gradients by assigning inside `lax.cond`, which
+        # leaks; `stateless_apply` returns the values of both branches.
+        values, new_state = optimizer.stateless_apply(
+            [v.value for v in optimizer.variables], grads, values
+        )
+        _assign(variables, values)
+        _assign(optimizer.variables, new_state)
+        return logs
+
+    return step
 
 
 def input_gradient(fn, x):
@@ -56,6 +60,19 @@ def inference(fn, state):
             return fn(*tensors)
 
     return lambda *tensors: pure([v.value for v in state], *tensors)
+
+
+convolution = keras.ops.conv
+
+
+def transposed_convolution(x, kernel, strides):
+    return keras.ops.conv_transpose(x, kernel, strides, "same")
+
+
+def batch_normalization(x, gamma, beta, epsilon):
+    mean, variance = keras.ops.moments(x, list(range(x.ndim - 1)))
+    outputs = keras.ops.batch_normalization(x, mean, variance, -1, beta, gamma, epsilon)
+    return outputs, mean, variance
 
 
 def normal(shape, seed):

@@ -2,6 +2,7 @@
 
 import functools
 
+import keras
 import tensorflow as tf
 
 
@@ -13,16 +14,19 @@ def portable_step(step):
     return stateful
 
 
-def minimize(loss_fn, variables, optimizer, state):
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([v.value for v in variables])
-        loss, logs = loss_fn()
-        # Keras sums gradients over replicas; the loss is a mean over each one's batch.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        scaled = optimizer.scale_loss(loss) / replicas
-    grads = tape.gradient(scaled, [v.value for v in variables])
-    optimizer.apply(grads, variables)
-    return logs
+def phase(loss_fn, variables, optimizer, state, run_eagerly=False, jit_compile=True):
+    def step(*batch):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([v.value for v in variables])
+            loss, logs = loss_fn(*batch)
+            # Keras sums gradients over replicas; the loss is a mean over each's batch.
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            scaled = optimizer.scale_loss(loss) / replicas
+        grads = tape.gradient(scaled, [v.value for v in variables])
+        optimizer.apply(grads, variables)
+        return logs
+
+    return step
 
 
 def input_gradient(fn, x):
@@ -34,6 +38,22 @@ def input_gradient(fn, x):
 
 def inference(fn, state):
     return tf.function(fn, reduce_retracing=True, autograph=False)
+
+
+convolution = keras.ops.conv
+
+
+def transposed_convolution(x, kernel, strides):
+    return keras.ops.conv_transpose(x, kernel, strides, "same")
+
+
+def batch_normalization(x, gamma, beta, epsilon):
+    pixels = tf.reshape(x, (-1, 1, 1, x.shape[-1]))
+    outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        pixels, gamma, beta, epsilon=epsilon
+    )
+    n = tf.cast(tf.shape(pixels)[0], variance.dtype)
+    return tf.reshape(outputs, tf.shape(x)), mean, variance * (n - 1) / n
 
 
 def normal(shape, seed):

@@ -12,7 +12,7 @@ import keras
 from keras import layers, ops
 
 from kzoo import backend, checks, losses
-from kzoo.layers import Sampling
+from kzoo.layers import Conv2D, Conv2DTranspose, Sampling
 from kzoo.networks import (
     check_widths,
     halved,
@@ -53,7 +53,7 @@ def build_conv_encoder(
     images = keras.Input(image_shape, name="images")
     label_inputs, x = image_and_label(images, num_classes)
     for width in widths:
-        x = layers.Conv2D(width, 3, 2, "same", activation=activation)(x)
+        x = Conv2D(width, 3, 2, "same", activation=activation)(x)
     x = layers.Dense(max(16, 2 * latent_dim), activation=activation)(
         layers.Flatten()(x)
     )
@@ -69,10 +69,8 @@ def build_conv_decoder(
     x = layers.Dense(height * width * widths[-1], activation=activation)(x)
     x = layers.Reshape((height, width, widths[-1]))(x)
     for width in reversed(widths):
-        x = layers.Conv2DTranspose(width, 3, 2, "same", activation=activation)(x)
-    outputs = layers.Conv2DTranspose(
-        image_shape[-1], 3, padding="same", dtype="float32"
-    )(x)
+        x = Conv2DTranspose(width, 3, 2, "same", activation=activation)(x)
+    outputs = Conv2DTranspose(image_shape[-1], 3, padding="same", dtype="float32")(x)
     return network([latents, *label_inputs], outputs, "decoder")
 
 

@@ -3,7 +3,12 @@
 import keras
 from keras import layers
 
-from kzoo.layers import SpectralNormalization
+from kzoo.layers import (
+    BatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    SpectralNormalization,
+)
 from kzoo.networks import halved, image_and_label, network, vector_and_label
 
 
@@ -34,11 +39,9 @@ def build_dcgan_generator(image_shape, latent_dim, widths, num_classes=None):
     x = layers.Reshape((height, width, widths[0]))(x)
     for width in widths[1:]:
         x = layers.ReLU()(batch_norm()(x))
-        x = layers.Conv2DTranspose(width, 4, 2, "same", use_bias=False, **dcgan_init())(
-            x
-        )
+        x = Conv2DTranspose(width, 4, 2, "same", use_bias=False, **dcgan_init())(x)
     x = layers.ReLU()(batch_norm()(x))
-    x = layers.Conv2DTranspose(
+    x = Conv2DTranspose(
         image_shape[-1],
         4,
         2,
@@ -68,7 +71,7 @@ def build_dcgan_discriminator(
     for i, width in enumerate(reversed(widths)):
         normal = normalize if i else None
         bias = normal is None
-        conv = layers.Conv2D(width, 4, 2, "same", use_bias=bias, **dcgan_init())
+        conv = Conv2D(width, 4, 2, "same", use_bias=bias, **dcgan_init())
         x = wrap(conv)(x)
         x = layers.LeakyReLU(0.2)(normal()(x) if normal else x)
     last = wrap(layers.Dense(1, dtype="float32", **dcgan_init()))
@@ -83,9 +86,7 @@ def dcgan_init():
 
 def batch_norm():
     gamma = keras.initializers.RandomNormal(mean=1.0, stddev=0.02)
-    return layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, gamma_initializer=gamma
-    )
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma)
 
 
 def layer_norm():
