@@ -1,6 +1,11 @@
-"""Trap 8: gradients over replicas and processes. The rest is in test_training.py."""
+"""Gradients over replicas and of embeddings. The rest is in test_training.py."""
 
 import keras
+import numpy as np
+from conftest import wave
+from keras import ops
+
+from kzoo import backend
 
 TRAIN = """
 import keras, numpy as np
@@ -86,3 +91,21 @@ def test_two_replicas_train_as_one_does_on_the_whole_batch(python, tmp_path):
 def test_other_backends_are_refused(python):
     result = python("-c", "import kzoo", backend="numpy", check=False)
     assert result.returncode and "KERAS_BACKEND" in result.stderr
+
+
+def test_an_embedding_moves_by_the_sum_of_its_uses():
+    embedding = keras.layers.Embedding(3, 2)
+    embedding.build()
+    optimizer = keras.optimizers.Adam(0.1)  # its first step is 0.1 along any slope
+    optimizer.build(embedding.trainable_variables)
+    before = np.array(ops.convert_to_numpy(embedding.embeddings))
+
+    def loss():
+        total = ops.sum(embedding(ops.convert_to_tensor([0, 0, 1])) * slopes)
+        return total, {}
+
+    slopes = ops.convert_to_tensor(2 + wave((3, 2)))
+    state = [*embedding.variables, *optimizer.variables]
+    backend.minimize(loss, embedding.trainable_variables, optimizer, state)
+    moved = ops.convert_to_numpy(embedding.embeddings) - before
+    np.testing.assert_allclose(moved, [[-0.1] * 2, [-0.1] * 2, [0] * 2], atol=1e-5)

@@ -1,6 +1,7 @@
 """The zoo."""
 
 from kzoo.models.gan import DCGAN, GAN
+from kzoo.models.sngan import SNGAN
 from kzoo.models.vae import VAE
 
-__all__ = ["DCGAN", "GAN", "VAE"]
+__all__ = ["DCGAN", "GAN", "SNGAN", "VAE"]
