@@ -96,22 +96,77 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         usual = (
             self.axis in (-1, len(inputs.shape) - 1)
-            and self.scale
-            and self.center
             and not (self.renorm or self.synchronized or mask is not None)
             and keras.backend.result_type(inputs.dtype, "float32") == "float32"
         )
         if not (usual and training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
-        inputs, gamma, beta = (
-            ops.cast(x, "float32") for x in (inputs, self.gamma, self.beta)
-        )
+        channels = (inputs.shape[-1],)
+        gamma = self.gamma if self.scale else ops.ones(channels)
+        beta = self.beta if self.center else ops.zeros(channels)
+        inputs, gamma, beta = (ops.cast(x, "float32") for x in (inputs, gamma, beta))
         outputs, mean, variance = backend.batch_normalization(
             inputs, gamma, beta, self.epsilon
         )
         for moving, new in (self.moving_mean, mean), (self.moving_variance, variance):
             moving.assign(self.momentum * moving + (1 - self.momentum) * new)
         return ops.cast(outputs, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class ConditionalBatchNormalization(keras.layers.Layer):
+    """Batch normalisation with a gain and a bias for each class.
+
+    Dumoulin et al., arXiv:1610.07629, and de Vries et al., arXiv:1707.00683:
+    `gain[label] * (inputs - mean) / std + bias[label]`, where mean and std are those of
+    a channel over the whole batch, or their moving averages outside training. Gains
+    start as 1 and biases as 0: then it is plain batch normalisation.
+
+    Args:
+        num_classes: number of labels.
+        momentum: how much of the moving averages each training step keeps.
+        epsilon: added to the variance.
+
+    Call arguments:
+        inputs: tensor of shape `(batch, height, width, channels)`.
+        labels: whole numbers from 0 to `num_classes - 1` of shape `(batch,)`.
+
+    Example:
+
+    >>> x = ConditionalBatchNormalization(num_classes=10)(x, labels)
+    """
+
+    def __init__(self, num_classes, momentum=0.9, epsilon=2e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes, self.momentum, self.epsilon = num_classes, momentum, epsilon
+        self.normalization = BatchNormalization(
+            momentum=momentum,
+            epsilon=epsilon,
+            center=False,
+            scale=False,
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, inputs_shape, labels_shape):
+        self.normalization.build(inputs_shape)
+        shape = (self.num_classes, inputs_shape[-1])
+        self.gain = self.add_weight(shape, "ones", name="gain")
+        self.bias = self.add_weight(shape, "zeros", name="bias")
+
+    def call(self, inputs, labels, training=False):
+        x = self.normalization(inputs, training=training)
+        # A product, as the gradient of a look-up is summed in no fixed order on a GPU.
+        one_hot = ops.one_hot(labels, self.num_classes, dtype=x.dtype)
+        gain, bias = (ops.matmul(one_hot, w) for w in (self.gain, self.bias))
+        return x * gain[:, None, None] + bias[:, None, None]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }
 
 
 @keras.saving.register_keras_serializable("kzoo")

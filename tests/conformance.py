@@ -6,6 +6,8 @@ import pytest
 from conftest import wave
 from keras import ops
 
+from kzoo.layers import SpectralNormalization
+
 N = 24
 
 
@@ -74,6 +76,14 @@ def with_fixed_noise(model):
     model.noise = lambda shape, draw=None: ops.convert_to_tensor(
         wave([int(n) for n in shape])
     )
+    return model
+
+
+def with_fixed_vectors(model):
+    """Sets the vectors of spectral normalisation, which as drawn differ by backend."""
+    for layer in model.discriminator.layers:
+        if isinstance(layer, SpectralNormalization):
+            layer.u.assign(wave(layer.u.shape))
     return model
 
 

@@ -1,8 +1,9 @@
-"""Steps, random numbers, and gradients over replicas (the design's trap 8)."""
+"""Steps, random numbers, gradients of embeddings and over replicas."""
 
 import keras
 import numpy as np
 import pytest
+from conftest import wave
 from keras import ops
 
 from kzoo import backend
@@ -129,3 +130,21 @@ def test_random_numbers_have_their_distribution_and_go_on():
     assert not np.array_equal(uniform, other)
     again = backend.normal((20_000,), keras.random.SeedGenerator(3))
     np.testing.assert_array_equal(normal, ops.convert_to_numpy(again))
+
+
+def test_an_embedding_moves_by_the_sum_of_its_uses():
+    embedding = keras.layers.Embedding(3, 2)
+    embedding.build()
+    optimizer = keras.optimizers.Adam(0.1)  # its first step is 0.1 along any slope
+    optimizer.build(embedding.trainable_variables)
+    before = np.array(ops.convert_to_numpy(embedding.embeddings))
+
+    def loss():
+        total = ops.sum(embedding(ops.convert_to_tensor([0, 0, 1])) * slopes)
+        return total, {}
+
+    slopes = ops.convert_to_tensor(2 + wave((3, 2)))
+    state = [*embedding.variables, *optimizer.variables]
+    backend.phase(loss, embedding.trainable_variables, optimizer, state)()
+    moved = ops.convert_to_numpy(embedding.embeddings) - before
+    np.testing.assert_allclose(moved, [[-0.1] * 2, [-0.1] * 2, [0] * 2], atol=1e-5)

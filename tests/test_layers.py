@@ -8,7 +8,7 @@ from keras import layers, ops
 
 import kzoo
 from kzoo import backend
-from kzoo.layers import SpectralNormalization
+from kzoo.layers import ConditionalBatchNormalization, SpectralNormalization
 
 
 def largest_singular_value(kernel, outputs_axis=-1):
@@ -113,6 +113,7 @@ CONVOLUTIONS = [
 NORMALIZATIONS = [
     {"momentum": 0.9, "epsilon": 1e-5},
     {"scale": False},
+    {"scale": False, "center": False},
     {"axis": 1},
 ]
 
@@ -163,3 +164,52 @@ def test_batch_normalization_can_be_differentiated_twice():
 
     ours, theirs = slopes(kzoo.layers), slopes(layers)
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def on_images(training=True, moved=False):
+    """A conditional layer's output of five images; `moved` from its initial weights."""
+    layer = ConditionalBatchNormalization(3)
+    images, labels = ops.convert_to_tensor(wave((5, 4, 4, 2))), [0, 1, 2, 1, 0]
+    layer.build((5, 4, 4, 2), (5,))
+    for variable in layer.trainable_variables if moved else ():
+        variable.assign(wave(variable.shape, phase=len(variable.name)))
+    outputs = layer(images, ops.convert_to_tensor(labels), training=training)
+    return layer, images, labels, ops.convert_to_numpy(outputs)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_conditional_batch_normalization_starts_as_the_plain_one(training):
+    layer, images, _, outputs = on_images(training)
+    plain = layers.BatchNormalization(momentum=0.9, epsilon=2e-5)
+    expected = ops.convert_to_numpy(plain(images, training=training))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+    averages = zip(
+        layer.non_trainable_variables, plain.non_trainable_variables, strict=True
+    )
+    for a, b in averages:
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (a, b)))
+
+
+def test_each_class_has_its_gain_and_bias():
+    layer, images, labels, outputs = on_images(moved=True)
+    images = ops.convert_to_numpy(images)
+    scaled = images - images.mean(axis=(0, 1, 2))
+    scaled /= np.sqrt(images.var(axis=(0, 1, 2)) + 2e-5)
+    gain, bias = (ops.convert_to_numpy(w)[labels] for w in (layer.gain, layer.bias))
+    assert gain.shape == (5, 2) and not np.allclose(gain[0], gain[1])
+    expected = gain[:, None, None] * scaled + bias[:, None, None]
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_conditional_batch_normalization_is_saved(tmp_path):
+    images, labels = keras.Input((4, 4, 2)), keras.Input((), dtype="int32")
+    layer = ConditionalBatchNormalization(3, momentum=0.5, epsilon=1e-3)
+    model = keras.Model([images, labels], layer(images, labels))
+    layer.gain.assign(wave((3, 2)))
+    batch = [wave((3, 4, 4, 2)), np.arange(3)]
+    model(batch, training=True)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    expected, received = (ops.convert_to_numpy(m(batch)) for m in (model, again))
+    np.testing.assert_array_equal(received, expected)
+    assert again.layers[-1].get_config() == layer.get_config()

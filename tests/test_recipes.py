@@ -12,6 +12,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import typer
 from conformance import assert_same_state
 from conftest import ROOT
 from keras.saving import load_model as load
@@ -35,11 +36,20 @@ def check_output(output, result, epochs):
         assert animation.n_frames == epochs
 
 
-@pytest.mark.parametrize("recipe", ["gan.py", "vae.py", "wgan.py"])
-def test_recipe_trains_and_writes_what_it_says(recipe, tmp_path, python):
+@pytest.mark.parametrize(
+    "recipe, options",
+    [("gan", []), ("sngan", ["--conditional"]), ("vae", []), ("wgan", [])],
+)
+def test_recipe_trains_and_writes_what_it_says(recipe, options, tmp_path, python):
     output = tmp_path / "run"
-    arguments = ["--epochs", 2, "--limit", 96, "--output", output]
-    check_output(output, python(f"recipes/{recipe}", *arguments), 2)
+    arguments = ["--epochs", 2, "--limit", 96, "--output", output, *options]
+    check_output(output, python(f"recipes/{recipe}.py", *arguments), 2)
+
+
+def test_a_conditional_recipe_needs_labels(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "image.png")
+    with pytest.raises(typer.BadParameter, match="no labels"):
+        script("recipes/sngan.py").main(str(tmp_path), conditional=True)
 
 
 def test_killed_and_resumed_recipe_ends_as_if_it_had_run_through(tmp_path, python):

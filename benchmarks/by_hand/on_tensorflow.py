@@ -144,14 +144,15 @@ class ConvVAE(VAE):
 
 
 class BatchNorm:
-    def __init__(self, width):
+    def __init__(self, width, epsilon=1e-5):
+        self.epsilon = epsilon
         self.weights = [tf.Variable(tf.ones(width)), bias(width)]
         self.mean, self.variance = bias(width), tf.Variable(tf.ones(width))
 
     def __call__(self, x):
         scale, offset = self.weights
         x, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            x, scale, offset, epsilon=1e-5
+            x, scale, offset, epsilon=self.epsilon
         )
         self.mean.assign(0.9 * self.mean + 0.1 * mean)
         self.variance.assign(0.9 * self.variance + 0.1 * variance)
@@ -204,4 +205,186 @@ class DCGAN:
         return loss
 
 
-MODELS = {"MLP VAE": MLPVAE, "conv VAE": ConvVAE, "DCGAN": DCGAN}
+class FiveToOne:
+    """A GAN that trains its discriminator five times for each step of its generator."""
+
+    def __init__(self, critic, artist, rate):
+        self.weights = critic + artist
+        self.critic, self.artist = (
+            Adam(critic, rate, 0.0, 0.9),
+            Adam(artist, rate, 0.0, 0.9),
+        )
+
+    def step(self, images):
+        images = tf.cast(images, "float32") / 255
+        for _ in range(5):
+            fakes = self.fakes(images.shape[0])
+            with tf.GradientTape() as tape:
+                loss = self.loss(images, fakes)
+            self.critic.apply(tape.gradient(loss, self.critic.weights))
+
+        with tf.GradientTape() as tape:
+            fooled = -tf.reduce_mean(self.score(self.fakes(images.shape[0])))
+        self.artist.apply(tape.gradient(fooled, self.artist.weights))
+        return loss
+
+
+class LayerNorm:
+    def __init__(self, *shape):
+        self.weights = [tf.Variable(tf.ones(shape)), tf.Variable(tf.zeros(shape))]
+
+    def __call__(self, x):
+        mean, variance = tf.nn.moments(x, (1, 2, 3), keepdims=True)
+        scale, offset = self.weights
+        return tf.nn.batch_normalization(x, mean, variance, offset, scale, 1e-3)
+
+
+class WGANGP(FiveToOne):
+    def __init__(self):
+        self.stem, self.norms = (
+            variable(128, 7 * 7 * 256),
+            [BatchNorm(256), BatchNorm(128)],
+        )
+        self.up, self.pixels = (
+            [variable(4, 4, 128, 256)],
+            (variable(4, 4, 1, 128), bias(1)),
+        )
+        self.first, self.second = conv(4, 1, 128), [variable(4, 4, 128, 256)]
+        self.norm, self.logit = LayerNorm(7, 7, 256), dense(7 * 7 * 256, 1)
+        critic = [*self.first, *self.second, *self.norm.weights, *self.logit]
+        artist = [self.stem, *self.up, *self.pixels]
+        artist += self.norms[0].weights + self.norms[1].weights
+        super().__init__(critic, artist, 1e-4)
+
+    def fakes(self, n):
+        x = tf.reshape(tf.random.normal((n, 128)) @ self.stem, (n, 7, 7, 256))
+        x = apply_transposed(self.up, tf.nn.relu(self.norms[0](x)))
+        x = apply_transposed(self.pixels, tf.nn.relu(self.norms[1](x)))
+        return 0.5 * tf.tanh(x) + 0.5
+
+    def score(self, images):
+        x = tf.nn.leaky_relu(apply_conv(self.first, 2 * images - 1), 0.2)
+        x = tf.nn.leaky_relu(self.norm(apply_conv(self.second, x)), 0.2)
+        return apply_dense(self.logit, tf.reshape(x, (x.shape[0], -1)))
+
+    def loss(self, images, fakes):
+        real, fake = self.score(images), self.score(fakes)
+        distance = tf.reduce_mean(real) - tf.reduce_mean(fake)
+        return 10 * self.penalty(images, fakes) - distance
+
+    def penalty(self, images, fakes):
+        mix = tf.random.uniform((images.shape[0], 1, 1, 1))
+        between = mix * images + (1 - mix) * fakes
+        with tf.GradientTape() as tape:
+            tape.watch(between)
+            scores = self.score(between)
+        slopes = tape.gradient(scores, between)
+        norms = tf.sqrt(tf.reduce_sum(slopes**2, (1, 2, 3)) + 1e-12)
+        return tf.reduce_mean((norms - 1) ** 2)
+
+
+class Spectral:
+    """A layer whose kernel is divided by its largest singular value at each call."""
+
+    def __init__(self, layer):
+        self.weights = layer
+        self.u = tf.Variable(tf.random.normal(layer[1].shape))
+
+    def __call__(self):
+        kernel, bias = self.weights
+        matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))
+        fixed = tf.stop_gradient(matrix)
+        v = tf.math.l2_normalize(tf.linalg.matvec(fixed, self.u))
+        u = tf.math.l2_normalize(tf.linalg.matvec(fixed, v, transpose_a=True))
+        self.u.assign(u)
+        return kernel / tf.reduce_sum(tf.linalg.matvec(matrix, u) * v), bias
+
+
+class UpBlock:
+    def __init__(self, width):
+        self.norms = [BatchNorm(width, 2e-5), BatchNorm(width, 2e-5)]
+        self.first, self.second = (
+            variable(3, 3, width, width),
+            variable(3, 3, width, width),
+        )
+        self.shortcut = variable(1, 1, width, width)
+        self.weights = [self.first, self.second, self.shortcut]
+        self.weights += self.norms[0].weights + self.norms[1].weights
+
+    def __call__(self, x):
+        shortcut = double(apply_conv([self.shortcut], x, 1))
+        x = double(tf.nn.relu(self.norms[0](x)))
+        x = tf.nn.relu(self.norms[1](apply_conv([self.first], x, 1)))
+        return apply_conv([self.second], x, 1) + shortcut
+
+
+def double(x):
+    return tf.repeat(tf.repeat(x, 2, 1), 2, 2)
+
+
+def halve(x):
+    return tf.nn.avg_pool2d(x, 2, 2, "VALID")
+
+
+class DownBlock:
+    """The first block does not activate its input; those that do not halve add it."""
+
+    def __init__(self, inputs, width, halves, first=False):
+        self.first, self.halves = first, halves
+        shapes = [(3, inputs, width), (3, width, width), (1, inputs, width)]
+        self.layers = [Spectral(conv(*shape)) for shape in shapes[: 2 + halves]]
+        self.weights = [w for layer in self.layers for w in layer.weights]
+
+    def __call__(self, x):
+        first, second, *shortcut = (layer() for layer in self.layers)
+        y = apply_conv(first, x if self.first else tf.nn.relu(x), 1)
+        y = apply_conv(second, tf.nn.relu(y), 1)
+        if not self.halves:
+            return y + x
+        return halve(y) + apply_conv(*shortcut, halve(x), 1)
+
+
+class SNGAN(FiveToOne):
+    def __init__(self):
+        self.stem, self.pixels = dense(128, 4 * 4 * 256), conv(3, 256, 1)
+        self.ups, self.norm = [UpBlock(256) for _ in range(3)], BatchNorm(256, 2e-5)
+        self.downs = [
+            DownBlock(1, 128, halves=True, first=True),
+            DownBlock(128, 128, halves=True),
+            DownBlock(128, 128, halves=False),
+            DownBlock(128, 128, halves=False),
+        ]
+        self.logit = Spectral(dense(128, 1))
+        critic = [w for part in (*self.downs, self.logit) for w in part.weights]
+        artist = [w for part in (*self.ups, self.norm) for w in part.weights]
+        super().__init__(critic, [*self.stem, *artist, *self.pixels], 2e-4)
+
+    def fakes(self, n):
+        x = apply_dense(self.stem, tf.random.normal((n, 128)))
+        x = tf.reshape(x, (n, 4, 4, 256))
+        for block in self.ups:
+            x = block(x)
+        x = apply_conv(self.pixels, tf.nn.relu(self.norm(x)), 1)
+        return 0.5 * tf.tanh(x) + 0.5
+
+    def score(self, images):
+        x = 2 * images - 1
+        for block in self.downs:
+            x = block(x)
+        return apply_dense(self.logit(), tf.reduce_sum(tf.nn.relu(x), (1, 2)))
+
+    def loss(self, images, fakes):
+        real, fake = (
+            tf.nn.relu(1 - self.score(images)),
+            tf.nn.relu(1 + self.score(fakes)),
+        )
+        return tf.reduce_mean(real) + tf.reduce_mean(fake)
+
+
+MODELS = {
+    "MLP VAE": MLPVAE,
+    "conv VAE": ConvVAE,
+    "DCGAN": DCGAN,
+    "WGANGP": WGANGP,
+    "SNGAN": SNGAN,
+}

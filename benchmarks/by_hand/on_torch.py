@@ -4,6 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 def trainer(name, batch_size, compiled=False):
@@ -77,20 +78,24 @@ def conv_vae():
     return VAE(encoder, 40, 20, decoder)
 
 
+def dcgan_generator(latents):
+    return nn.Sequential(
+        nn.Linear(latents, 7 * 7 * 256, bias=False),
+        nn.Unflatten(1, (256, 7, 7)),
+        nn.BatchNorm2d(256),
+        nn.ReLU(),
+        nn.ConvTranspose2d(256, 128, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.ConvTranspose2d(128, 1, 4, 2, 1),
+        nn.Tanh(),
+    )
+
+
 class DCGAN(nn.Module):
     def __init__(self):
         super().__init__()
-        self.generator = nn.Sequential(
-            nn.Linear(100, 7 * 7 * 256, bias=False),
-            nn.Unflatten(1, (256, 7, 7)),
-            nn.BatchNorm2d(256),
-            nn.ReLU(),
-            nn.ConvTranspose2d(256, 128, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(128),
-            nn.ReLU(),
-            nn.ConvTranspose2d(128, 1, 4, 2, 1),
-            nn.Tanh(),
-        )
+        self.generator = dcgan_generator(100)
         self.discriminator = nn.Sequential(
             nn.Conv2d(1, 128, 4, 2, 1),
             nn.LeakyReLU(0.2),
@@ -127,4 +132,146 @@ class DCGAN(nn.Module):
         return loss.detach()
 
 
-MODELS = {"MLP VAE": mlp_vae, "conv VAE": conv_vae, "DCGAN": DCGAN}
+class FiveToOne(nn.Module):
+    """A GAN that trains its discriminator five times for each step of its generator."""
+
+    def __init__(self, generator, discriminator, rate):
+        super().__init__()
+        self.generator, self.discriminator = generator, discriminator
+        self.optimizers = [
+            torch.optim.Adam(network.parameters(), rate, (0.0, 0.9), 1e-7)
+            for network in (discriminator, generator)
+        ]
+
+    def fakes(self, n):
+        device = next(self.parameters()).device
+        return 0.5 * self.generator(torch.randn(n, 128, device=device)) + 0.5
+
+    def score(self, images):
+        return self.discriminator(2 * images - 1)
+
+    def step(self, images):
+        critic, artist = self.optimizers
+        for _ in range(5):
+            with torch.no_grad():
+                fakes = self.fakes(len(images))
+            loss = self.loss(images, fakes)
+            critic.zero_grad()
+            loss.backward()
+            critic.step()
+
+        fooled = -self.score(self.fakes(len(images))).mean()
+        artist.zero_grad()
+        fooled.backward(inputs=list(self.generator.parameters()))
+        artist.step()
+        return loss.detach()
+
+
+class WGANGP(FiveToOne):
+    def __init__(self):
+        critic = nn.Sequential(
+            nn.Conv2d(1, 128, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(128, 256, 4, 2, 1, bias=False),
+            nn.LayerNorm((256, 7, 7), 1e-3),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            nn.Linear(7 * 7 * 256, 1),
+        )
+        super().__init__(dcgan_generator(128), critic, 1e-4)
+
+    def loss(self, images, fakes):
+        real, fake = self.score(images), self.score(fakes)
+        return fake.mean() - real.mean() + 10 * self.penalty(images, fakes)
+
+    @torch.compiler.disable  # it cannot differentiate what it compiled twice
+    def penalty(self, images, fakes):
+        mix = torch.rand(len(images), 1, 1, 1, device=images.device)
+        between = (mix * images + (1 - mix) * fakes).requires_grad_()
+        total = self.score(between).sum()
+        (slopes,) = torch.autograd.grad(total, between, create_graph=True)
+        norms = torch.sqrt(slopes.square().sum((1, 2, 3)) + 1e-12)
+        return (norms - 1).square().mean()
+
+
+class UpBlock(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.shortcut = nn.Conv2d(width, width, 1, bias=False)
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(width, 2e-5),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width, 2e-5),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+        )
+
+    def forward(self, x):
+        return self.residual(x) + F.interpolate(self.shortcut(x), scale_factor=2)
+
+
+class DownBlock(nn.Module):
+    """The first block does not activate its input; those that do not halve add it."""
+
+    def __init__(self, inputs, width, halves, first=False):
+        super().__init__()
+        pool = nn.AvgPool2d(2) if halves else nn.Identity()
+        self.shortcut = nn.Identity()
+        if halves:
+            conv = spectral_norm(nn.Conv2d(inputs, width, 1))
+            self.shortcut = nn.Sequential(pool, conv)
+        self.residual = nn.Sequential(
+            nn.Identity() if first else nn.ReLU(),
+            spectral_norm(nn.Conv2d(inputs, width, 3, padding=1)),
+            nn.ReLU(),
+            spectral_norm(nn.Conv2d(width, width, 3, padding=1)),
+            pool,
+        )
+
+    def forward(self, x):
+        return self.residual(x) + self.shortcut(x)
+
+
+class SumPool(nn.Module):
+    def forward(self, x):
+        return x.sum((2, 3))
+
+
+class SNGAN(FiveToOne):
+    def __init__(self):
+        generator = nn.Sequential(
+            nn.Linear(128, 4 * 4 * 256),
+            nn.Unflatten(1, (256, 4, 4)),
+            UpBlock(256),
+            UpBlock(256),
+            UpBlock(256),
+            nn.BatchNorm2d(256, 2e-5),
+            nn.ReLU(),
+            nn.Conv2d(256, 1, 3, padding=1),
+            nn.Tanh(),
+        )
+        discriminator = nn.Sequential(
+            DownBlock(1, 128, halves=True, first=True),
+            DownBlock(128, 128, halves=True),
+            DownBlock(128, 128, halves=False),
+            DownBlock(128, 128, halves=False),
+            nn.ReLU(),
+            SumPool(),
+            spectral_norm(nn.Linear(128, 1)),
+        )
+        super().__init__(generator, discriminator, 2e-4)
+
+    def loss(self, images, fakes):
+        real, fake = self.score(images), self.score(fakes)
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+MODELS = {
+    "MLP VAE": mlp_vae,
+    "conv VAE": conv_vae,
+    "DCGAN": DCGAN,
+    "WGANGP": WGANGP,
+    "SNGAN": SNGAN,
+}

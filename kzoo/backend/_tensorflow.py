@@ -23,7 +23,7 @@ def phase(loss_fn, variables, optimizer, state, run_eagerly=False, jit_compile=T
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = optimizer.scale_loss(loss) / replicas
         grads = tape.gradient(scaled, [v.value for v in variables])
-        optimizer.apply(grads, variables)
+        optimizer.apply([_dense(grad) for grad in grads], variables)
         return logs
 
     return step
@@ -78,3 +78,8 @@ def seeded_labels(n, num_classes, seed):
     """`n` int32 labels, uniform on `range(num_classes)`, from the int64 `seed`."""
     seed = tf.stack([seed, 1])
     return tf.random.stateless_uniform([n], seed, 0, num_classes, tf.int32)
+
+
+def _dense(grad):
+    """Sums what an `Embedding` looked up twice; Keras would square each part alone."""
+    return tf.convert_to_tensor(grad) if isinstance(grad, tf.IndexedSlices) else grad

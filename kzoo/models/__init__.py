@@ -1,7 +1,8 @@
 """The zoo."""
 
 from kzoo.models.gan import DCGAN, GAN
+from kzoo.models.sngan import SNGAN
 from kzoo.models.vae import VAE
 from kzoo.models.wgan import WGAN, WGANGP
 
-__all__ = ["DCGAN", "GAN", "VAE", "WGAN", "WGANGP"]
+__all__ = ["DCGAN", "GAN", "SNGAN", "VAE", "WGAN", "WGANGP"]

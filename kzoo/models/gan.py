@@ -6,50 +6,31 @@ et al., arXiv:1511.06434) is the same game with convolutions.
 """
 
 import functools
-import math
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from kzoo import backend, checks, losses
 from kzoo.augmentations import AUGMENTATIONS
-from kzoo.networks import check_widths, network, vector_and_label
+from kzoo.networks import NORMALIZATIONS, check_conditioning, check_widths
 from kzoo.networks.dcgan import (
-    NORMALIZATIONS,
     build_dcgan_discriminator,
     build_dcgan_generator,
     dcgan_widths,
 )
+from kzoo.networks.mlp import build_mlp_discriminator, build_mlp_generator, mlp_widths
+from kzoo.networks.resnet import (
+    build_resnet_discriminator,
+    build_resnet_generator,
+    resnet_widths,
+)
 from kzoo.penalties import PENALTIES
 from kzoo.training import GenerativeModel
 
-
-def build_mlp_generator(image_shape, latent_dim, widths, num_classes=None):
-    latents = keras.Input((latent_dim,), name="latents")
-    label_inputs, x = vector_and_label(latents, num_classes)
-    for width in widths:
-        x = layers.LeakyReLU(0.2)(layers.Dense(width)(x))
-    x = layers.Dense(math.prod(image_shape), activation="sigmoid", dtype="float32")(x)
-    images = layers.Reshape(image_shape, dtype="float32")(x)
-    return network([latents, *label_inputs], images, "generator")
-
-
-def build_mlp_discriminator(
-    image_shape, latent_dim, widths, num_classes=None, dropout=0.0
-):
-    images = keras.Input(image_shape, name="images")
-    x = layers.Flatten()(layers.Rescaling(2.0, -1.0)(images))
-    label_inputs, x = vector_and_label(x, num_classes)
-    for width in reversed(widths):
-        x = layers.LeakyReLU(0.2)(layers.Dense(width)(x))
-        x = layers.Dropout(dropout)(x) if dropout else x
-    logits = layers.Dense(1, dtype="float32")(x)
-    return network([images, *label_inputs], logits, "discriminator")
-
-
 ARCHITECTURES = {
     "dcgan": (build_dcgan_generator, build_dcgan_discriminator, dcgan_widths),
-    "mlp": (build_mlp_generator, build_mlp_discriminator, lambda _: (128, 256, 512)),
+    "mlp": (build_mlp_generator, build_mlp_discriminator, mlp_widths),
+    "resnet": (build_resnet_generator, build_resnet_discriminator, resnet_widths),
 }
 
 
@@ -63,7 +44,8 @@ class GAN(GenerativeModel):
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
-        architecture: `"mlp"` or `"dcgan"`, which doubles the sides once for each width.
+        architecture: `"mlp"`, `"dcgan"`, which doubles the sides once for each width,
+            or `"resnet"`, once for each but the first (SNGAN's, arXiv:1802.05957).
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"`, `"wasserstein"`,
             `"hinge"`, `"relativistic_pairing"` or `"relativistic_average"`.
         discriminator_steps: steps of the discriminator for each of the generator.
@@ -77,18 +59,22 @@ class GAN(GenerativeModel):
         weight_clip: largest absolute value of the discriminator's weights, or None.
         dropout: share of the `"mlp"` discriminator's hidden units that a step leaves
             out, as in the paper.
-        normalization: of the `"dcgan"` discriminator: `"batch"`, `"layer"`,
-            `"spectral"` (arXiv:1802.05957) or None.
+        normalization: of the `"dcgan"` or `"resnet"` discriminator: `"batch"`,
+            `"layer"`, `"spectral"` (arXiv:1802.05957) or None.
         augmentation: of the real and fake images that the discriminator sees, a name
             or several, in order: `"color"`, `"translation"`, `"cutout"` (DiffAugment,
             arXiv:2006.10738, for data sets of a few thousand images or less).
         ema: decay of a moving average of the generator's weights, which then makes
             the samples, or None. It is `min(ema, (1 + t) / (10 + t))` in step t, so
             that the initial weights are soon forgotten.
-        widths: layer widths from latents to images; the discriminator mirrors them.
-            Defaults to `(128, 256, 512)` for `"mlp"` and to `dcgan_widths` for
-            `"dcgan"`: `(256, 128)` for 28 pixels, the paper's for 64.
+        widths: layer widths from latents to images; the discriminator mirrors them,
+            but see `kzoo.networks.resnet`. Defaults to `(128, 256, 512)` for `"mlp"`,
+            and to `dcgan_widths` or `resnet_widths`: for 28 pixels `(256, 128)` or
+            `(256, 256, 256)`.
         num_classes: number of labels to condition both networks on, or None.
+        conditioning: on labels: by `"concatenation"` with latents and images, or, not
+            for `"mlp"`, by `"projection"` (arXiv:1802.05637): conditional batch
+            normalisation, and an inner product of features and embedded label.
         generator: your own `keras.Model` from latents, or `[latents, labels]`, to
             images in [0, 1]: it ends in a sigmoid, say.
         discriminator: your own `keras.Model` from images in [0, 1], or
@@ -121,6 +107,7 @@ class GAN(GenerativeModel):
         ema=None,
         widths=None,
         num_classes=None,
+        conditioning="concatenation",
         generator=None,
         discriminator=None,
         **kwargs,
@@ -145,25 +132,29 @@ class GAN(GenerativeModel):
             "normalization", normalization, NORMALIZATIONS
         )
         self.augmentation = checks.some_of("augmentation", augmentation, AUGMENTATIONS)
+        self.conditioning = check_conditioning(
+            conditioning, architecture, self.num_classes
+        )
 
         code, pixels = (self.latent_dim,), self.image_shape
-        settings = {
-            "mlp": {"dropout": dropout},
-            "dcgan": {"normalization": normalization},
-        }
-        build_discriminator = functools.partial(
-            build_discriminator, **settings[architecture]
-        )
-        self.add_network("generator", generator, build_generator, code, pixels)
-        self.add_network(
-            "discriminator", discriminator, build_discriminator, pixels, (1,)
-        )
+        of_generator, of_discriminator = self.network_settings()
+        build = functools.partial(build_generator, **of_generator)
+        self.add_network("generator", generator, build, code, pixels)
+        build = functools.partial(build_discriminator, **of_discriminator)
+        self.add_network("discriminator", discriminator, build, pixels, (1,))
         if ema is not None:
             self.ema_generator = keras.models.clone_model(self.generator)
             self.ema_generator.set_weights(self.generator.get_weights())
             self.ema_generator.trainable = False
         self.watch("discriminator_loss", "generator_loss", *self.penalty)
         self.built = True
+
+    def network_settings(self):
+        """What the generator's and the discriminator's builder take beside sizes."""
+        if self.architecture == "mlp":
+            return {}, {"dropout": self.dropout}
+        labels = {"conditioning": self.conditioning}
+        return labels, {"normalization": self.normalization, **labels}
 
     def default_optimizer(self):
         # DCGAN's settings; on the MLP they work as well.
@@ -285,6 +276,7 @@ class GAN(GenerativeModel):
             "augmentation": self.augmentation,
             "ema": self.ema,
             "widths": self.widths,
+            "conditioning": self.conditioning,
         }
 
 

@@ -6,6 +6,10 @@ import keras
 from keras import layers, ops
 
 from kzoo import checks
+from kzoo.layers import SpectralNormalization
+
+CONDITIONINGS = ("concatenation", "projection")
+NORMALIZATIONS = ("batch", "layer", "spectral", None)
 
 
 @contextlib.contextmanager
@@ -22,12 +26,13 @@ def precision(policy):
         keras.config.set_dtype_policy(previous)
 
 
-def vector_and_label(vector, num_classes):
+def vector_and_label(vector, num_classes, conditioning="concatenation"):
     """The network inputs and the tensor `[vector, one-hot label]` for a condition.
 
     Args:
         vector: symbolic tensor `(batch, features)`, a `keras.Input` or made from one.
         num_classes: number of labels, or None for no condition.
+        conditioning: `"concatenation"`, or `"projection"` to leave the vector as it is.
 
     Returns:
         `(label inputs, tensor)`: a list of no or one `keras.Input` of int labels, and
@@ -36,19 +41,48 @@ def vector_and_label(vector, num_classes):
     if num_classes is None:
         return [], vector
     labels = keras.Input((), dtype="int32", name="labels")
+    if conditioning == "projection":
+        return [labels], vector
     one_hot = ops.one_hot(labels, num_classes)
     return [labels], layers.Concatenate()([vector, one_hot])
 
 
-def image_and_label(images, num_classes):
+def image_and_label(images, num_classes, conditioning="concatenation"):
     """As `vector_and_label`, with one constant map for each class as a channel."""
     if num_classes is None:
         return [], images
     height, width, _ = images.shape[1:]
     labels = keras.Input((), dtype="int32", name="labels")
+    if conditioning == "projection":
+        return [labels], images
     maps = layers.RepeatVector(height * width)(ops.one_hot(labels, num_classes))
     maps = layers.Reshape((height, width, num_classes))(maps)
     return [labels], layers.Concatenate()([images, maps])
+
+
+def projection(features, labels, num_classes, normalization):
+    """Inner product of features and their label's embedding, added to the logit.
+
+    Miyato and Koyama, arXiv:1802.05637, section 3: symbolic tensors of shapes
+    `(batch, features)` and `(batch,)` to `(batch, 1)`.
+    """
+    embedding = layers.Embedding(
+        num_classes, features.shape[-1], "glorot_uniform", dtype="float32"
+    )
+    embedded = normalized(embedding, normalization)(labels)
+    return ops.sum(embedded * features, axis=-1, keepdims=True)
+
+
+def normalized(layer, normalization):
+    """The layer, under `SpectralNormalization` if `normalization` is `"spectral"`."""
+    if normalization == "spectral":
+        return SpectralNormalization(layer, dtype=layer.dtype_policy)
+    return layer
+
+
+def layer_norm():
+    """Over all of an image's features, so that images do not see each other."""
+    return layers.LayerNormalization(axis=(1, 2, 3))
 
 
 def network(inputs, outputs, name):
@@ -65,10 +99,10 @@ def halved(image_shape, times, architecture):
     height, width, _ = image_shape
     if height % 2**times or width % 2**times:
         raise ValueError(
-            f"architecture={architecture!r} halves the images {times} times, once for "
-            f"each of its widths. Expected sides divisible by {2**times}. "
-            f"Received: image_shape={tuple(image_shape)}. Pad or resize the images, or "
-            "pass fewer widths."
+            f"architecture={architecture!r} with that many widths halves the images "
+            f"{times} times. Expected sides divisible by {2**times}. Received: "
+            f"image_shape={tuple(image_shape)}. Pad or resize the images, or pass "
+            "fewer widths."
         )
     return height // 2**times, width // 2**times
 
@@ -79,6 +113,24 @@ def check_widths(widths):
     if not widths:
         raise ValueError("Expected at least one width. Received: widths=().")
     return tuple(checks.positive_int("every number in widths", n) for n in widths)
+
+
+def check_conditioning(conditioning, architecture, num_classes):
+    """Returns `conditioning`; a projection needs labels and a convolutional network."""
+    checks.one_of("conditioning", conditioning, CONDITIONINGS)
+    if conditioning == "projection" and num_classes is None:
+        raise ValueError(
+            "conditioning='projection' is of labels. Expected num_classes to be how "
+            "many there are. Received: num_classes=None. Pass it, or leave "
+            "conditioning out."
+        )
+    if conditioning == "projection" and architecture == "mlp":
+        raise ValueError(
+            "conditioning='projection' needs batch normalisation in the generator. "
+            "Expected architecture='dcgan' or 'resnet'. Received: architecture='mlp'. "
+            "Pass one of these, or conditioning='concatenation'."
+        )
+    return conditioning
 
 
 def check_shapes(argument, own, inputs, outputs, num_classes=None):

@@ -5,11 +5,19 @@ from keras import layers
 
 from kzoo.layers import (
     BatchNormalization,
+    ConditionalBatchNormalization,
     Conv2D,
     Conv2DTranspose,
-    SpectralNormalization,
 )
-from kzoo.networks import halved, image_and_label, network, vector_and_label
+from kzoo.networks import (
+    halved,
+    image_and_label,
+    layer_norm,
+    network,
+    normalized,
+    projection,
+    vector_and_label,
+)
 
 
 def dcgan_widths(image_shape):
@@ -26,7 +34,9 @@ def dcgan_widths(image_shape):
     return tuple(widths) or (128,)
 
 
-def build_dcgan_generator(image_shape, latent_dim, widths, num_classes=None):
+def build_dcgan_generator(
+    image_shape, latent_dim, widths, num_classes=None, conditioning="concatenation"
+):
     """Latents to images in [0, 1]: dense stem, then a doubling for each width.
 
     Radford et al., arXiv:1511.06434. For widths `(256, 128)` and 28 pixels the stem is
@@ -34,13 +44,20 @@ def build_dcgan_generator(image_shape, latent_dim, widths, num_classes=None):
     """
     height, width = halved(image_shape, len(widths), "dcgan")
     latents = keras.Input((latent_dim,), name="latents")
-    label_inputs, x = vector_and_label(latents, num_classes)
+    label_inputs, x = vector_and_label(latents, num_classes, conditioning)
+
+    def normalize(x):
+        if conditioning == "projection":
+            conditional = ConditionalBatchNormalization(num_classes, 0.9, 1e-5)
+            return conditional(x, *label_inputs)
+        return batch_norm()(x)
+
     x = layers.Dense(height * width * widths[0], use_bias=False, **dcgan_init())(x)
     x = layers.Reshape((height, width, widths[0]))(x)
     for width in widths[1:]:
-        x = layers.ReLU()(batch_norm()(x))
+        x = layers.ReLU()(normalize(x))
         x = Conv2DTranspose(width, 4, 2, "same", use_bias=False, **dcgan_init())(x)
-    x = layers.ReLU()(batch_norm()(x))
+    x = layers.ReLU()(normalize(x))
     x = Conv2DTranspose(
         image_shape[-1],
         4,
@@ -55,7 +72,12 @@ def build_dcgan_generator(image_shape, latent_dim, widths, num_classes=None):
 
 
 def build_dcgan_discriminator(
-    image_shape, latent_dim, widths, num_classes=None, normalization="batch"
+    image_shape,
+    latent_dim,
+    widths,
+    num_classes=None,
+    normalization="batch",
+    conditioning="concatenation",
 ):
     """Images in [0, 1] to a logit: a halving for each width, the last ones first.
 
@@ -64,18 +86,21 @@ def build_dcgan_discriminator(
             last puts out; `"spectral"`, of the kernel of every layer; or None.
     """
     normalize = {"batch": batch_norm, "layer": layer_norm}.get(normalization)
-    wrap = SpectralNormalization if normalization == "spectral" else lambda layer: layer
     halved(image_shape, len(widths), "dcgan")
     images = keras.Input(image_shape, name="images")
-    label_inputs, x = image_and_label(layers.Rescaling(2.0, -1.0)(images), num_classes)
+    x = layers.Rescaling(2.0, -1.0)(images)
+    label_inputs, x = image_and_label(x, num_classes, conditioning)
     for i, width in enumerate(reversed(widths)):
         normal = normalize if i else None
         bias = normal is None
         conv = Conv2D(width, 4, 2, "same", use_bias=bias, **dcgan_init())
-        x = wrap(conv)(x)
+        x = normalized(conv, normalization)(x)
         x = layers.LeakyReLU(0.2)(normal()(x) if normal else x)
-    last = wrap(layers.Dense(1, dtype="float32", **dcgan_init()))
-    logits = last(layers.Flatten(dtype="float32")(x))
+    features = layers.Flatten(dtype="float32")(x)
+    last = layers.Dense(1, dtype="float32", **dcgan_init())
+    logits = normalized(last, normalization)(features)
+    if conditioning == "projection":
+        logits += projection(features, *label_inputs, num_classes, normalization)
     return network([images, *label_inputs], logits, "discriminator")
 
 
@@ -87,11 +112,3 @@ def dcgan_init():
 def batch_norm():
     gamma = keras.initializers.RandomNormal(mean=1.0, stddev=0.02)
     return BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma)
-
-
-def layer_norm():
-    """Over all of an image's features, so that images do not see each other."""
-    return layers.LayerNormalization(axis=(1, 2, 3))
-
-
-NORMALIZATIONS = ("batch", "layer", "spectral", None)

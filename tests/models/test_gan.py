@@ -3,11 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from conformance import batch, check_model, compiled
+from conformance import batch, check_model, compiled, with_fixed_vectors
 from conftest import wave
 from keras import layers, ops
 
-from kzoo.layers import SpectralNormalization
 from kzoo.models import DCGAN, GAN
 
 NAMES = ("discriminator_loss", "generator_loss", "sample_mean", "sample_std")
@@ -17,6 +16,7 @@ GOLDEN = {
     "conditional": (0.564752, 0.544579, 0.418423, 0.0487297),
     "wasserstein": (6.21467, -0.418545, 0.593928, 0.0505606, 0.627886),
     "spectral": (1.992504, 0.00329953, 0.593205, 0.0503737),
+    "projection": (1.586609, 1.040653, 0.602435, 0.0480426),
     "augmented": (31.12693, 0.615226, 0.498028, 0.0932086, 2.970273),
     "relativistic": (1.250964, 0.680874, 0.491807, 0.0903113, 0.53647, 0.533566),
 }
@@ -40,7 +40,9 @@ MAKE = {
         normalization="layer",
         ema=0.9,
     ),
-    "spectral": lambda: spectral(),
+    "spectral": lambda: with_fixed_vectors(
+        DCGAN((8, 8, 1), 3, widths=(8, 4), loss="hinge", normalization="spectral")
+    ),
     "augmented": lambda: GAN(
         (8, 8, 1),
         3,
@@ -63,15 +65,10 @@ MAKE = {
     "conditional": lambda: DCGAN(
         (4, 4, 1), 2, widths=(4,), num_classes=3, loss="least_squares"
     ),
+    "projection": lambda: DCGAN(
+        (8, 8, 1), 3, widths=(8, 4), num_classes=3, conditioning="projection"
+    ),
 }
-
-
-def spectral():
-    model = DCGAN((8, 8, 1), 3, widths=(8, 4), loss="hinge", normalization="spectral")
-    for layer in model.discriminator.layers:
-        if isinstance(layer, SpectralNormalization):
-            layer.u.assign(wave(layer.u.shape))  # as drawn, it differs by backend
-    return model
 
 
 @pytest.mark.parametrize("variant", MAKE)
@@ -170,7 +167,11 @@ def test_your_own_networks(tmp_path):
     [
         ({"image_shape": (28, 28, 0)}, "image_shape"),
         ({"image_shape": (31, 31, 1), "architecture": "dcgan"}, "divisible by 2"),
-        ({"architecture": "conv"}, "'dcgan', 'mlp'"),
+        ({"architecture": "conv"}, "'dcgan', 'mlp', 'resnet'"),
+        ({"architecture": "resnet", "image_shape": (7, 7, 1)}, "divisible by 2"),
+        ({"conditioning": "film", "num_classes": 3}, "'concatenation', 'projection'"),
+        ({"conditioning": "projection", "architecture": "dcgan"}, "num_classes"),
+        ({"conditioning": "projection", "num_classes": 3}, "'dcgan' or 'resnet'"),
         ({"loss": "logistic"}, "'hinge', 'least_squares', 'minimax'"),
         ({"penalty": "r3"}, "'dragan', 'gradient_penalty'"),
         ({"augmentation": "flip"}, "'color', 'translation', 'cutout'"),

@@ -1,0 +1,154 @@
+"""SNGAN's residual networks (Miyato et al., arXiv:1802.05957, appendix B).
+
+The networks of the paper's tables for 32 pixels, CIFAR-10, and 128 pixels, ImageNet,
+with as many doublings as other sizes allow. Differs from the paper: the convolutions in
+the generator's blocks have no bias, as batch normalisation would take it away again.
+"""
+
+import keras
+from keras import layers, ops
+
+from kzoo.layers import BatchNormalization, ConditionalBatchNormalization, Conv2D
+from kzoo.networks import (
+    halved,
+    image_and_label,
+    layer_norm,
+    network,
+    normalized,
+    projection,
+    vector_and_label,
+)
+
+
+def resnet_widths(image_shape):
+    """Widths of a resnet: of the generator's stem, then of a block for each doubling.
+
+    The stem is what halving leaves while both sides are even and the larger is above 7.
+    Up to 32 pixels all are 256, so `(256, 256, 256, 256)` for 32 and `(256, 256, 256)`
+    for 28. For larger images they are 64 at the images' size, doubled at each halving
+    up to 1024: `(1024, 512, 256, 128, 64)` for 64 pixels.
+    """
+    height, width, _ = image_shape
+    doublings = 0
+    while height % 2 == width % 2 == 0 and max(height, width) > 7:
+        height, width, doublings = height // 2, width // 2, doublings + 1
+    doublings = max(doublings, 1)
+    if max(image_shape[:2]) <= 32:
+        return (256,) * (doublings + 1)
+    return tuple(min(1024, 64 * 2**i) for i in reversed(range(doublings + 1)))
+
+
+def discriminator_blocks(image_shape, widths):
+    """A pair `(width, whether it halves)` for each block, the images' end first.
+
+    Up to 32 pixels four blocks half as wide as the stem, of which at most two halve;
+    for larger images the generator's widths, of which all but the last halve.
+    """
+    halvings = len(widths) - 1
+    if max(image_shape[:2]) <= 32:
+        width = max(widths[0] // 2, 1)
+        return [(width, i < min(halvings, 2)) for i in range(4)]
+    return [(width, i < halvings) for i, width in enumerate(reversed(widths))]
+
+
+def build_resnet_generator(
+    image_shape, latent_dim, widths, num_classes=None, conditioning="concatenation"
+):
+    """Latents to images in [0, 1]: dense stem, then a doubling for each other width.
+
+    For widths `(256, 256, 256)` and 28 pixels the stem is 7x7x256.
+    """
+    height, width = halved(image_shape, len(widths) - 1, "resnet")
+    latents = keras.Input((latent_dim,), name="latents")
+    label_inputs, x = vector_and_label(latents, num_classes, conditioning)
+
+    def normalize(x):
+        if conditioning == "projection":
+            return ConditionalBatchNormalization(num_classes)(x, *label_inputs)
+        return batch_norm()(x)
+
+    x = layers.Dense(height * width * widths[0])(x)
+    x = layers.Reshape((height, width, widths[0]))(x)
+    for width in widths[1:]:
+        x = up_block(x, width, normalize)
+    x = layers.ReLU()(batch_norm()(x))
+    x = Conv2D(image_shape[-1], 3, padding="same", activation="tanh", dtype="float32")(
+        x
+    )
+    images = layers.Rescaling(0.5, 0.5, dtype="float32")(x)
+    return network([latents, *label_inputs], images, "generator")
+
+
+def build_resnet_discriminator(
+    image_shape,
+    latent_dim,
+    widths,
+    num_classes=None,
+    normalization="spectral",
+    conditioning="concatenation",
+):
+    """Images in [0, 1] to a logit: residual blocks, then a sum over all pixels.
+
+    Args:
+        normalization: `"spectral"`, of the kernel of every layer; `"batch"` or
+            `"layer"`, before each activation in all blocks but the first; or None.
+    """
+    halved(image_shape, len(widths) - 1, "resnet")
+    images = keras.Input(image_shape, name="images")
+    x = layers.Rescaling(2.0, -1.0)(images)
+    label_inputs, x = image_and_label(x, num_classes, conditioning)
+    for i, (width, halves) in enumerate(discriminator_blocks(image_shape, widths)):
+        x = down_block(x, width, halves, normalization, first=i == 0)
+    features = ops.sum(layers.ReLU(dtype="float32")(x), axis=(1, 2))
+    logits = normalized(layers.Dense(1, dtype="float32"), normalization)(features)
+    if conditioning == "projection":
+        logits += projection(features, *label_inputs, num_classes, normalization)
+    return network([images, *label_inputs], logits, "discriminator")
+
+
+def up_block(x, width, normalize):
+    """Doubles the sides, of the shortcut after its convolution, where that is cheap."""
+    shortcut = convolution(width, 1, use_bias=False)(x)
+    shortcut = layers.UpSampling2D(2)(shortcut)
+    x = layers.ReLU()(normalize(x))
+    x = layers.UpSampling2D(2)(x)
+    x = convolution(width, 3, use_bias=False)(x)
+    x = layers.ReLU()(normalize(x))
+    x = convolution(width, 3, use_bias=False)(x)
+    return layers.Add()([x, shortcut])
+
+
+def down_block(x, width, halves, normalization, first):
+    """Halves the sides if `halves`. The first block does not activate its input."""
+    hidden = width if first else x.shape[-1]
+    shortcut = layers.AveragePooling2D(2)(x) if halves else x
+    if first or halves or x.shape[-1] != width:
+        shortcut = normalized(convolution(width, 1), normalization)(shortcut)
+    x = x if first else activated(x, normalization)
+    x = normalized(convolution(hidden, 3), normalization)(x)
+    x = activated(x, None if first else normalization)
+    x = normalized(convolution(width, 3), normalization)(x)
+    x = layers.AveragePooling2D(2)(x) if halves else x
+    return layers.Add()([x, shortcut])
+
+
+def activated(x, normalization):
+    normalize = {"batch": batch_norm, "layer": layer_norm}.get(normalization)
+    return layers.ReLU()(normalize()(x) if normalize else x)
+
+
+def convolution(width, kernel_size, **settings):
+    """Glorot and Bengio's uniform weights, as in the authors' code.
+
+    Those of 3x3 kernels have twice the variance, as a ReLU comes before.
+    """
+    initializer = keras.initializers.VarianceScaling(
+        2.0 if kernel_size == 3 else 1.0, "fan_avg", "uniform"
+    )
+    return Conv2D(
+        width, kernel_size, padding="same", kernel_initializer=initializer, **settings
+    )
+
+
+def batch_norm():
+    return BatchNormalization(momentum=0.9, epsilon=2e-5)
