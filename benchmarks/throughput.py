@@ -1,18 +1,20 @@
 """kzoo under `model.fit` against the same model by hand, in the same process.
 
-A round is an epoch of each, one after the other; reported are the medians over rounds
-and the median of the rounds' ratios (below 1: kzoo is faster). What is compiled and
-warmed up before is not counted, shuffling, callbacks and logs are. Run it with nothing
-else running, and compare ratios: times are this machine's.
+A round is an epoch of each, the one first and then the other in turn; reported are the
+medians over rounds and the median of the rounds' ratios (below 1: kzoo is faster). What
+is compiled and warmed up before is not counted, shuffling, callbacks and logs are. Run
+it with nothing else running, and compare ratios: times are this machine's.
 
 KERAS_BACKEND=jax python benchmarks/throughput.py --dataset mnist
 """
 
+import functools
 import importlib
 import json
 import math
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,33 +30,40 @@ MODELS = {  # name: (model, batch size)
     "MLP VAE": (lambda: kzoo.models.VAE((28, 28, 1), 20), 128),
     "conv VAE": (lambda: kzoo.models.VAE((28, 28, 1), 20, "conv"), 128),
     "DCGAN": (lambda: kzoo.models.DCGAN((28, 28, 1)), 64),
+    "WGANGP": (lambda: kzoo.models.WGANGP((28, 28, 1)), 64),
+    "SNGAN": (lambda: kzoo.models.SNGAN((32, 32, 1)), 64),
+    "Pythae's VAE": (lambda: kzoo.models.VAE((28, 28, 1), 16, widths=(512,)), 128),
 }
 
 
 def main(
     dataset: str = "digits",
-    models: str = ",".join(MODELS),
+    models: str = "MLP VAE,conv VAE,DCGAN,WGANGP,SNGAN",
     steps: int = 50,
     rounds: int = 7,
     jit_compile: bool | None = None,
     steps_per_execution: int = 1,
-    by_hand_compiled: bool | None = None,
+    rival: str = f"on_{BACKEND}",
+    rival_compiled: bool | None = None,
+    start_up: bool = False,
     output: Path = Path("saved_models/throughput"),
 ):
     start = time.perf_counter()
-    images, _ = kzoo.data.load(dataset, image_size=28)
-    if images.shape[1:] != (28, 28, 1):
-        raise SystemExit(f"Expected grey images. Received: {images.shape[1:]}.")
+    kzoo.data.load(dataset)
     result = {"backend": BACKEND, "kzoo": kzoo.__version__, "keras": keras.__version__}
     result["load_seconds"] = time.perf_counter() - start
     options = {"steps_per_execution": steps_per_execution}
     if jit_compile is not None:
         options["jit_compile"] = jit_compile
-    by_hand = {} if by_hand_compiled is None else {"compiled": by_hand_compiled}
+    rival_options = {} if rival_compiled is None else {"compiled": rival_compiled}
     result |= {"steps": steps, "rounds": rounds, "compile": options, "models": {}}
-    result["by_hand"] = by_hand
+    result |= {"rival": rival, "rival_options": rival_options}
+    trainer = functools.partial(load(rival).trainer, **rival_options)
     for name in models.split(","):
-        result["models"][name] = compare(name, images, steps, rounds, options, by_hand)
+        row = compare(name, dataset, trainer, steps, rounds, options)
+        if start_up:
+            row["start_up_seconds"] = start_up_seconds(name)
+        result["models"][name] = row
         print(BACKEND, name, rounded(result["models"][name]), flush=True)
     # ru_maxrss is in KiB, on macOS in bytes
     unit = 1 if sys.platform == "darwin" else 1024
@@ -66,13 +75,16 @@ def main(
     print(f"Written: {path}")
 
 
-def compare(name, images, steps, rounds, options, by_hand):
+def compare(name, dataset, trainer, steps, rounds, options):
     """Milliseconds a step by kzoo and by hand, their ratio, and samples a second."""
     make, batch_size = MODELS[name]
-    images = images[np.arange(steps * batch_size) % len(images)]
-    train, weights = load_by_hand().trainer(name, batch_size, **by_hand)
     model = make()
     model.compile(**options)
+    images, _ = kzoo.data.load(dataset, image_size=model.image_shape[0])
+    if images.shape[1:] != model.image_shape:
+        raise SystemExit(f"Expected grey images. Received: {images.shape[1:]}.")
+    images = images[np.arange(steps * batch_size) % len(images)]
+    train, weights = trainer(name, batch_size)
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
     if trained != weights:
         raise SystemExit(f"{name}: {trained} weights, by hand {weights}.")
@@ -97,25 +109,47 @@ def compare(name, images, steps, rounds, options, by_hand):
 
 
 class Rival(keras.callbacks.Callback):
-    """Times each epoch of `fit`, and after it an epoch of the rival."""
+    """Times each epoch of `fit` and, before or after it, an epoch of the rival."""
 
     def __init__(self, train):
         super().__init__()
         self.train, self.ours, self.theirs = train, [], []
 
     def on_epoch_begin(self, epoch, logs=None):
+        if epoch % 2:
+            self.take_turn()
         self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        middle = time.perf_counter()
+        self.ours.append(time.perf_counter() - self.start)
+        if not epoch % 2:
+            self.take_turn()
+
+    def take_turn(self):
+        start = time.perf_counter()
         self.train()
-        self.ours.append(middle - self.start)
-        self.theirs.append(time.perf_counter() - middle)
+        self.theirs.append(time.perf_counter() - start)
 
 
-def load_by_hand():
+def start_up_seconds(name):
+    """Seconds of a fresh process that builds the model and takes one step."""
+    code = f"import throughput; throughput.first_step({name!r})"
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+    return time.perf_counter() - start
+
+
+def first_step(name):
+    make, batch_size = MODELS[name]
+    model = make()
+    model.compile()
+    images = np.zeros((batch_size, *model.image_shape), "uint8")
+    model.fit(images, batch_size=batch_size, verbose=0)
+
+
+def load(rival):
     sys.path.insert(0, str(Path(__file__).parent / "by_hand"))
-    return importlib.import_module(f"on_{BACKEND}")
+    return importlib.import_module(rival)
 
 
 def rounded(row):

@@ -19,7 +19,7 @@ ALLOWED = {
     "callbacks": {"checks", "files", "metrics"},
     "__main__": {"data", "metrics"},
     "losses": {"checks", "backend"},
-    "layers": set(),
+    "layers": {"backend"},
     "penalties": {"backend"},
     "augmentations": set(),
     "networks": {"checks", "layers"},
