@@ -20,7 +20,7 @@ demo: $(DEMO)/ready
 test: $(BACKENDS:%=test-%)
 
 $(BACKENDS:%=test-%): test-%: $(TEST)/ready
-	KERAS_BACKEND=$* $(TEST)/bin/python -m pytest
+	KERAS_BACKEND=$* $(TEST)/bin/python -m pytest -n auto
 
 lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .

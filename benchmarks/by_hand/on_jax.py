@@ -12,14 +12,11 @@ glorot, zeros = nn.initializers.glorot_uniform(), jnp.zeros
 
 def trainer(name, batch_size):
     """`(epoch, weights)`: a function that trains once over images, and their count."""
-    init, loss_fns = MODELS[name]
+    init, players = MODELS[name]
     state = init(random.key(0))
     rng = np.random.default_rng(0)
-    step = jax.jit(functools.partial(train_step, *loss_fns), donate_argnums=0)
-    carried = {
-        "state": {"key": random.key(1), "step": 0, "networks": state},
-        "total": zeros(()),
-    }
+    step = jax.jit(functools.partial(train_step, players), donate_argnums=0)
+    carried = {"state": {"key": random.key(1), "networks": state}, "total": zeros(())}
 
     def epoch(images):
         carried["total"] = zeros(())
@@ -34,11 +31,12 @@ def trainer(name, batch_size):
     return epoch, sum(w.size for w in jax.tree.leaves(weights))
 
 
-def train_step(losses, rates, state, images):
+def train_step(players, state, images):
+    """A step of each player in turn: a network's name, its loss and Adam's settings."""
     images = images.astype("float32") / 255
-    key, *keys = random.split(state["key"], 1 + len(losses))
-    step, networks, values = state["step"] + 1, state["networks"], []
-    for name, loss_fn, noise in zip(rates, losses, keys, strict=True):
+    key, *keys = random.split(state["key"], 1 + len(players))
+    networks, values = state["networks"], []
+    for (name, loss_fn, rates), noise in zip(players, keys, strict=True):
 
         def loss_of(weights, loss_fn=loss_fn, old=networks, name=name, noise=noise):
             changed = {**old, name: {**old[name], "weights": weights}}
@@ -47,16 +45,17 @@ def train_step(losses, rates, state, images):
         weights = networks[name]["weights"]
         grad = jax.value_and_grad(loss_of, has_aux=True)
         (value, statistics), grads = grad(weights)
-        trained = adam(networks[name], grads, step, *rates[name])
+        trained = adam(networks[name], grads, *rates)
         networks = {**networks, name: {**networks[name], **trained}}
         networks = {
             n: {**net, "statistics": statistics[n]} for n, net in networks.items()
         }
         values.append(value)
-    return {"key": key, "step": step, "networks": networks}, values[0]
+    return {"key": key, "networks": networks}, values[0]
 
 
-def adam(network, grads, step, rate, beta_1, beta_2=0.999):
+def adam(network, grads, rate, beta_1, beta_2=0.999):
+    step = network["step"] + 1
     m = jax.tree.map(lambda m, g: beta_1 * m + (1 - beta_1) * g, network["m"], grads)
     v = jax.tree.map(
         lambda v, g: beta_2 * v + (1 - beta_2) * g * g, network["v"], grads
@@ -65,17 +64,12 @@ def adam(network, grads, step, rate, beta_1, beta_2=0.999):
     weights = jax.tree.map(
         lambda w, m, v: w - rate * m / (jnp.sqrt(v) + 1e-7), network["weights"], m, v
     )
-    return {"weights": weights, "m": m, "v": v}
+    return {"weights": weights, "m": m, "v": v, "step": step}
 
 
 def with_moments(weights, statistics=()):
-    blank = functools.partial(jax.tree.map, jnp.zeros_like)
-    return {
-        "weights": weights,
-        "m": blank(weights),
-        "v": blank(weights),
-        "statistics": statistics,
-    }
+    m, v = (jax.tree.map(jnp.zeros_like, weights) for _ in range(2))
+    return {"weights": weights, "m": m, "v": v, "step": 0, "statistics": statistics}
 
 
 def dense(key, inputs, outputs, bias=True):
@@ -175,10 +169,10 @@ def conv_decode(weights, latents):
     return apply_transposed(weights["pixels"], x, stride=1)
 
 
-def init_dcgan(key):
+def init_dcgan(latents, norm_shape, statistics, key):
     keys = random.split(key, 6)
     generator = {
-        "stem": dense(keys[0], 100, 7 * 7 * 256, bias=False),
+        "stem": dense(keys[0], latents, 7 * 7 * 256, bias=False),
         "norms": [norm(256), norm(128)],
         "up": conv(keys[1], 4, 256, 128, bias=False),
         "pixels": conv(keys[2], 4, 128, 1),
@@ -186,32 +180,38 @@ def init_dcgan(key):
     discriminator = {
         "first": conv(keys[3], 4, 1, 128),
         "second": conv(keys[4], 4, 128, 256, bias=False),
-        "norm": norm(256),
+        "norm": norm(*norm_shape),
         "logit": dense(keys[5], 7 * 7 * 256, 1),
     }
     return {
-        "discriminator": with_moments(discriminator, [moments(256)]),
+        "discriminator": with_moments(discriminator, statistics),
         "generator": with_moments(generator, [moments(256), moments(128)]),
     }
 
 
-def norm(width):
-    return {"scale": jnp.ones(width), "offset": zeros(width)}
+def norm(*shape):
+    return {"scale": jnp.ones(shape), "offset": zeros(shape)}
 
 
 def moments(width):
     return {"mean": zeros(width), "variance": jnp.ones(width)}
 
 
-def batch_norm(layer, statistics, x):
+def batch_norm(layer, statistics, x, epsilon=1e-5):
     mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
     new = {"mean": mean, "variance": variance}
     statistics = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, statistics, new)
-    x = (x - mean) * lax.rsqrt(variance + 1e-5) * layer["scale"] + layer["offset"]
+    x = (x - mean) * lax.rsqrt(variance + epsilon) * layer["scale"] + layer["offset"]
     return x, lax.stop_gradient(statistics)
 
 
-def generate(network, latents):
+def layer_norm(layer, statistics, x):
+    mean, variance = (f((1, 2, 3), keepdims=True) for f in (x.mean, x.var))
+    x = (x - mean) * lax.rsqrt(variance + 1e-3) * layer["scale"] + layer["offset"]
+    return x, statistics
+
+
+def dcgan_generate(network, latents):
     weights, (first, second) = network["weights"], network["statistics"]
     x = apply_dense(weights["stem"], latents).reshape(-1, 7, 7, 256)
     x, first = batch_norm(weights["norms"][0], first, x)
@@ -220,47 +220,167 @@ def generate(network, latents):
     return jnp.tanh(apply_transposed(weights["pixels"], nn.relu(x))), [first, second]
 
 
-def discriminate(network, images):
-    weights, (statistics,) = network["weights"], network["statistics"]
+def dcgan_discriminate(normalize, network, images):
+    weights = network["weights"]
     x = nn.leaky_relu(apply_conv(weights["first"], images), 0.2)
-    x, statistics = batch_norm(
-        weights["norm"], statistics, apply_conv(weights["second"], x)
-    )
+    x = apply_conv(weights["second"], x)
+    x, statistics = normalize(weights["norm"], network["statistics"], x)
     x = nn.leaky_relu(x, 0.2).reshape(len(x), -1)
-    return apply_dense(weights["logit"], x), [statistics]
+    return apply_dense(weights["logit"], x), statistics
 
 
-def discriminator_loss(networks, images, key):
-    latents = random.normal(key, (len(images), 100))
-    fakes, made = generate(networks["generator"], latents)
-    critic = networks["discriminator"]
-    real, seen = discriminate(critic, 2 * images - 1)
-    fake, seen = discriminate({**critic, "statistics": seen}, lax.stop_gradient(fakes))
-    loss = nn.softplus(-real).mean() + nn.softplus(fake).mean()
+def discriminator_loss(model, networks, images, key):
+    key, noise = random.split(key)
+    latents = random.normal(key, (len(images), model["latents"]))
+    fakes, made = model["generate"](networks["generator"], latents)
+    images, fakes = 2 * images - 1, lax.stop_gradient(fakes)
+    critic, discriminate = networks["discriminator"], model["discriminate"]
+    real, seen = discriminate(critic, images)
+    fake, seen = discriminate({**critic, "statistics": seen}, fakes)
+    loss = model["critic"](real, fake)
+    if "penalty" in model:
+        score = functools.partial(discriminate, critic)
+        loss += model["penalty"](score, images, fakes, noise)
     return loss, {"discriminator": seen, "generator": made}
 
 
-def generator_loss(networks, images, key):
-    latents = random.normal(key, (len(images), 100))
-    fakes, made = generate(networks["generator"], latents)
-    fake, seen = discriminate(networks["discriminator"], fakes)
-    return nn.softplus(-fake).mean(), {"discriminator": seen, "generator": made}
+def generator_loss(model, networks, images, key):
+    latents = random.normal(key, (len(images), model["latents"]))
+    fakes, made = model["generate"](networks["generator"], latents)
+    fake, seen = model["discriminate"](networks["discriminator"], fakes)
+    return model["artist"](fake), {"discriminator": seen, "generator": made}
+
+
+def gradient_penalty(score, images, fakes, key):
+    mix = random.uniform(key, (len(images), 1, 1, 1))
+    between = mix * images + (1 - mix) * fakes
+    slopes = jax.grad(lambda x: score(x)[0].sum())(between)
+    slopes = 2 * slopes  # by images in [0, 1]
+    norms = jnp.sqrt((slopes**2).sum((1, 2, 3)) + 1e-12)
+    return 10 * ((norms - 1) ** 2).mean()
+
+
+def init_sngan(key):
+    keys = iter(random.split(key, 40))
+
+    def up_block():
+        kernels = [conv(next(keys), size, 256, 256, bias=False) for size in (3, 3, 1)]
+        return {"convs": kernels, "norms": [norm(256), norm(256)]}
+
+    generator = {
+        "stem": dense(next(keys), 128, 4 * 4 * 256),
+        "blocks": [up_block() for _ in range(3)],
+        "norm": norm(256),
+        "pixels": conv(next(keys), 3, 256, 1),
+    }
+    # Each block's two convolutions and, in those that halve, the shortcut's.
+    kernels = [(3, 1), (3, 128), (1, 1), (3, 128), (3, 128), (1, 128), *4 * [(3, 128)]]
+    discriminator = [conv(next(keys), *kernel, 128) for kernel in kernels]
+    discriminator += [dense(next(keys), 128, 1)]
+    vectors = [random.normal(next(keys), w["bias"].shape) for w in discriminator]
+    return {
+        "discriminator": with_moments(discriminator, vectors),
+        "generator": with_moments(generator, [moments(256) for _ in range(7)]),
+    }
+
+
+def resnet_generate(network, latents):
+    weights, new, old = network["weights"], [], iter(network["statistics"])
+
+    def active(layer, x):
+        x, statistics = batch_norm(layer, next(old), x, 2e-5)
+        new.append(statistics)
+        return nn.relu(x)
+
+    x = apply_dense(weights["stem"], latents).reshape(-1, 4, 4, 256)
+    for block in weights["blocks"]:
+        first, second, shortcut = block["convs"]
+        y = apply_conv(first, double(active(block["norms"][0], x)), 1)
+        y = apply_conv(second, active(block["norms"][1], y), 1)
+        x = y + double(apply_conv(shortcut, x, 1))
+    x = apply_conv(weights["pixels"], active(weights["norm"], x), 1)
+    return jnp.tanh(x), new
+
+
+def resnet_discriminate(network, x):
+    pairs = zip(network["weights"], network["statistics"], strict=True)
+    layers, vectors = zip(*(spectral(*pair) for pair in pairs), strict=True)
+    layers = iter(layers)
+    for i in range(4):
+        y = apply_conv(next(layers), nn.relu(x) if i else x, 1)
+        y = apply_conv(next(layers), nn.relu(y), 1)
+        if i < 2:
+            x, y = apply_conv(next(layers), halve(x), 1), halve(y)
+        x = x + y
+    return apply_dense(next(layers), nn.relu(x).sum((1, 2))), list(vectors)
+
+
+def spectral(layer, u):
+    """The layer with its kernel divided by its largest singular value; the next `u`."""
+    matrix = layer["kernel"].reshape(-1, len(u))
+    fixed = lax.stop_gradient(matrix)
+    v = fixed @ u
+    v = v / jnp.linalg.norm(v)
+    u = v @ fixed
+    u = u / jnp.linalg.norm(u)
+    return {**layer, "kernel": layer["kernel"] / (v @ matrix @ u)}, u
+
+
+def double(x):
+    return x.repeat(2, 1).repeat(2, 2)
+
+
+def halve(x):
+    batch, height, width, channels = x.shape
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
 def vae(init, encode, decode):
-    losses = (functools.partial(vae_loss, encode, decode),)
-    return init, (losses, {"vae": (1e-3, 0.9)})
+    loss = functools.partial(vae_loss, encode, decode)
+    return init, [("vae", loss, (1e-3, 0.9))]
 
 
-ADAM = (2e-4, 0.5)
+def gan(init, steps, adam, **model):
+    """`steps` of the discriminator, then one of the generator."""
+    critic, artist = (
+        functools.partial(loss, model) for loss in (discriminator_loss, generator_loss)
+    )
+    discriminator = "discriminator", critic, adam
+    return init, [*steps * [discriminator], ("generator", artist, adam)]
+
+
 MODELS = {
     "MLP VAE": vae(init_mlp_vae, mlp_encode, mlp_decode),
     "conv VAE": vae(init_conv_vae, conv_encode, conv_decode),
-    "DCGAN": (
-        init_dcgan,
-        (
-            (discriminator_loss, generator_loss),
-            {"discriminator": ADAM, "generator": ADAM},
-        ),
+    "DCGAN": gan(
+        lambda key: init_dcgan(100, [256], moments(256), key),
+        steps=1,
+        adam=(2e-4, 0.5),
+        latents=100,
+        generate=dcgan_generate,
+        discriminate=functools.partial(dcgan_discriminate, batch_norm),
+        critic=lambda real, fake: nn.softplus(-real).mean() + nn.softplus(fake).mean(),
+        artist=lambda fake: nn.softplus(-fake).mean(),
+    ),
+    "WGANGP": gan(
+        lambda key: init_dcgan(128, [7, 7, 256], (), key),
+        steps=5,
+        adam=(1e-4, 0.0, 0.9),
+        latents=128,
+        generate=dcgan_generate,
+        discriminate=functools.partial(dcgan_discriminate, layer_norm),
+        critic=lambda real, fake: fake.mean() - real.mean(),
+        artist=lambda fake: -fake.mean(),
+        penalty=gradient_penalty,
+    ),
+    "SNGAN": gan(
+        init_sngan,
+        steps=5,
+        adam=(2e-4, 0.0, 0.9),
+        latents=128,
+        generate=resnet_generate,
+        discriminate=resnet_discriminate,
+        critic=lambda real, fake: nn.relu(1 - real).mean() + nn.relu(1 + fake).mean(),
+        artist=lambda fake: -fake.mean(),
     ),
 }

@@ -159,74 +159,72 @@ class BatchNorm:
         return x
 
 
-class DCGAN:
-    def __init__(self):
-        self.norms = [BatchNorm(256), BatchNorm(128), BatchNorm(256)]
-        self.stem = variable(100, 7 * 7 * 256)
-        self.up, self.pixels = (
-            [variable(4, 4, 128, 256)],
-            (
-                variable(4, 4, 1, 128),
-                bias(1),
-            ),
-        )
+class DCGANGenerator:
+    def __init__(self, latents):
+        self.latents, self.stem = latents, variable(latents, 7 * 7 * 256)
+        self.norms = first, second = [BatchNorm(256), BatchNorm(128)]
+        self.up = [variable(4, 4, 128, 256)]
+        self.pixels = [variable(4, 4, 1, 128), bias(1)]
+        self.weights = [self.stem, *self.up, *self.pixels]
+        self.weights += first.weights + second.weights
+
+    def __call__(self, n):
+        x = tf.random.normal((n, self.latents)) @ self.stem
+        x = tf.nn.relu(self.norms[0](tf.reshape(x, (n, 7, 7, 256))))
+        x = tf.nn.relu(self.norms[1](apply_transposed(self.up, x)))
+        return tf.tanh(apply_transposed(self.pixels, x))
+
+
+class DCGANDiscriminator:
+    def __init__(self, norm):
         self.first, self.second = conv(4, 1, 128), [variable(4, 4, 128, 256)]
-        self.logit = dense(7 * 7 * 256, 1)
-        first, second, third = (norm.weights for norm in self.norms)
-        artist = [self.stem, *first, *self.up, *second, *self.pixels]
-        critic = [*self.first, *self.second, *third, *self.logit]
-        self.weights = artist + critic
-        self.artist, self.critic = Adam(artist, 2e-4, 0.5), Adam(critic, 2e-4, 0.5)
+        self.norm, self.logit = norm, dense(7 * 7 * 256, 1)
+        self.weights = [*self.first, *self.second, *norm.weights, *self.logit]
 
-    def fakes(self, n):
-        x = tf.reshape(tf.random.normal((n, 100)) @ self.stem, (n, 7, 7, 256))
-        x = apply_transposed(self.up, tf.nn.relu(self.norms[0](x)))
-        x = apply_transposed(self.pixels, tf.nn.relu(self.norms[1](x)))
-        return tf.tanh(x)
-
-    def logits(self, images):
+    def __call__(self, images):
         x = tf.nn.leaky_relu(apply_conv(self.first, images), 0.2)
-        x = tf.nn.leaky_relu(self.norms[2](apply_conv(self.second, x)), 0.2)
+        x = tf.nn.leaky_relu(self.norm(apply_conv(self.second, x)), 0.2)
         return apply_dense(self.logit, tf.reshape(x, (x.shape[0], -1)))
+
+
+class GAN:
+    """`steps` of the discriminator, then one of the generator, on scaled images."""
+
+    def __init__(self, generator, discriminator, steps, *adam):
+        self.fakes, self.logits, self.steps = generator, discriminator, steps
+        self.artist = Adam(generator.weights, *adam)
+        self.critic = Adam(discriminator.weights, *adam)
+        self.weights = self.artist.weights + self.critic.weights
 
     def step(self, images):
         images = 2 * tf.cast(images, "float32") / 255 - 1
-        fakes = self.fakes(images.shape[0])
-        with tf.GradientTape() as tape:
-            real, fake = self.logits(images), self.logits(fakes)
-            real, fake = tf.nn.softplus(-real), tf.nn.softplus(fake)
-            loss = tf.reduce_mean(real) + tf.reduce_mean(fake)
-        self.critic.apply(tape.gradient(loss, self.critic.weights))
-
-        with tf.GradientTape() as tape:
-            fake = self.logits(self.fakes(images.shape[0]))
-            fooled = tf.reduce_mean(tf.nn.softplus(-fake))
-        self.artist.apply(tape.gradient(fooled, self.artist.weights))
-        return loss
-
-
-class FiveToOne:
-    """A GAN that trains its discriminator five times for each step of its generator."""
-
-    def __init__(self, critic, artist, rate):
-        self.weights = critic + artist
-        self.critic, self.artist = (
-            Adam(critic, rate, 0.0, 0.9),
-            Adam(artist, rate, 0.0, 0.9),
-        )
-
-    def step(self, images):
-        images = tf.cast(images, "float32") / 255
-        for _ in range(5):
+        for _ in range(self.steps):
             fakes = self.fakes(images.shape[0])
             with tf.GradientTape() as tape:
-                loss = self.loss(images, fakes)
+                loss = self.critic_loss(images, fakes)
             self.critic.apply(tape.gradient(loss, self.critic.weights))
 
         with tf.GradientTape() as tape:
-            fooled = -tf.reduce_mean(self.score(self.fakes(images.shape[0])))
+            fooled = self.artist_loss(self.logits(self.fakes(images.shape[0])))
         self.artist.apply(tape.gradient(fooled, self.artist.weights))
         return loss
+
+    def artist_loss(self, fake):
+        return -tf.reduce_mean(fake)
+
+
+class DCGAN(GAN):
+    def __init__(self):
+        critic = DCGANDiscriminator(BatchNorm(256))
+        super().__init__(DCGANGenerator(100), critic, 1, 2e-4, 0.5)
+
+    def critic_loss(self, images, fakes):
+        real, fake = self.logits(images), self.logits(fakes)
+        real, fake = tf.nn.softplus(-real), tf.nn.softplus(fake)
+        return tf.reduce_mean(real) + tf.reduce_mean(fake)
+
+    def artist_loss(self, fake):
+        return tf.reduce_mean(tf.nn.softplus(-fake))
 
 
 class LayerNorm:
@@ -239,36 +237,13 @@ class LayerNorm:
         return tf.nn.batch_normalization(x, mean, variance, offset, scale, 1e-3)
 
 
-class WGANGP(FiveToOne):
+class WGANGP(GAN):
     def __init__(self):
-        self.stem, self.norms = (
-            variable(128, 7 * 7 * 256),
-            [BatchNorm(256), BatchNorm(128)],
-        )
-        self.up, self.pixels = (
-            [variable(4, 4, 128, 256)],
-            (variable(4, 4, 1, 128), bias(1)),
-        )
-        self.first, self.second = conv(4, 1, 128), [variable(4, 4, 128, 256)]
-        self.norm, self.logit = LayerNorm(7, 7, 256), dense(7 * 7 * 256, 1)
-        critic = [*self.first, *self.second, *self.norm.weights, *self.logit]
-        artist = [self.stem, *self.up, *self.pixels]
-        artist += self.norms[0].weights + self.norms[1].weights
-        super().__init__(critic, artist, 1e-4)
+        critic = DCGANDiscriminator(LayerNorm(7, 7, 256))
+        super().__init__(DCGANGenerator(128), critic, 5, 1e-4, 0.0, 0.9)
 
-    def fakes(self, n):
-        x = tf.reshape(tf.random.normal((n, 128)) @ self.stem, (n, 7, 7, 256))
-        x = apply_transposed(self.up, tf.nn.relu(self.norms[0](x)))
-        x = apply_transposed(self.pixels, tf.nn.relu(self.norms[1](x)))
-        return 0.5 * tf.tanh(x) + 0.5
-
-    def score(self, images):
-        x = tf.nn.leaky_relu(apply_conv(self.first, 2 * images - 1), 0.2)
-        x = tf.nn.leaky_relu(self.norm(apply_conv(self.second, x)), 0.2)
-        return apply_dense(self.logit, tf.reshape(x, (x.shape[0], -1)))
-
-    def loss(self, images, fakes):
-        real, fake = self.score(images), self.score(fakes)
+    def critic_loss(self, images, fakes):
+        real, fake = self.logits(images), self.logits(fakes)
         distance = tf.reduce_mean(real) - tf.reduce_mean(fake)
         return 10 * self.penalty(images, fakes) - distance
 
@@ -277,8 +252,8 @@ class WGANGP(FiveToOne):
         between = mix * images + (1 - mix) * fakes
         with tf.GradientTape() as tape:
             tape.watch(between)
-            scores = self.score(between)
-        slopes = tape.gradient(scores, between)
+            scores = self.logits(between)
+        slopes = 2 * tape.gradient(scores, between)  # by images in [0, 1]
         norms = tf.sqrt(tf.reduce_sum(slopes**2, (1, 2, 3)) + 1e-12)
         return tf.reduce_mean((norms - 1) ** 2)
 
@@ -300,30 +275,25 @@ class Spectral:
         return kernel / tf.reduce_sum(tf.linalg.matvec(matrix, u) * v), bias
 
 
-class UpBlock:
-    def __init__(self, width):
-        self.norms = [BatchNorm(width, 2e-5), BatchNorm(width, 2e-5)]
-        self.first, self.second = (
-            variable(3, 3, width, width),
-            variable(3, 3, width, width),
-        )
-        self.shortcut = variable(1, 1, width, width)
-        self.weights = [self.first, self.second, self.shortcut]
-        self.weights += self.norms[0].weights + self.norms[1].weights
-
-    def __call__(self, x):
-        shortcut = double(apply_conv([self.shortcut], x, 1))
-        x = double(tf.nn.relu(self.norms[0](x)))
-        x = tf.nn.relu(self.norms[1](apply_conv([self.first], x, 1)))
-        return apply_conv([self.second], x, 1) + shortcut
-
-
 def double(x):
     return tf.repeat(tf.repeat(x, 2, 1), 2, 2)
 
 
 def halve(x):
     return tf.nn.avg_pool2d(x, 2, 2, "VALID")
+
+
+class UpBlock:
+    def __init__(self, width):
+        self.norms = [BatchNorm(width, 2e-5), BatchNorm(width, 2e-5)]
+        self.kernels = [variable(size, size, width, width) for size in (3, 3, 1)]
+        self.weights = self.kernels + self.norms[0].weights + self.norms[1].weights
+
+    def __call__(self, x):
+        first, second, shortcut = self.kernels
+        y = double(tf.nn.relu(self.norms[0](x)))
+        y = tf.nn.relu(self.norms[1](apply_conv([first], y, 1)))
+        return apply_conv([second], y, 1) + double(apply_conv([shortcut], x, 1))
 
 
 class DownBlock:
@@ -333,51 +303,58 @@ class DownBlock:
         self.first, self.halves = first, halves
         shapes = [(3, inputs, width), (3, width, width), (1, inputs, width)]
         self.layers = [Spectral(conv(*shape)) for shape in shapes[: 2 + halves]]
-        self.weights = [w for layer in self.layers for w in layer.weights]
+        self.weights = weights_of(self.layers)
 
     def __call__(self, x):
         first, second, *shortcut = (layer() for layer in self.layers)
         y = apply_conv(first, x if self.first else tf.nn.relu(x), 1)
         y = apply_conv(second, tf.nn.relu(y), 1)
-        if not self.halves:
-            return y + x
-        return halve(y) + apply_conv(*shortcut, halve(x), 1)
+        return halve(y) + apply_conv(*shortcut, halve(x), 1) if self.halves else y + x
 
 
-class SNGAN(FiveToOne):
+def weights_of(parts):
+    return [weight for part in parts for weight in part.weights]
+
+
+class SNGANGenerator:
     def __init__(self):
         self.stem, self.pixels = dense(128, 4 * 4 * 256), conv(3, 256, 1)
-        self.ups, self.norm = [UpBlock(256) for _ in range(3)], BatchNorm(256, 2e-5)
-        self.downs = [
+        self.blocks, self.norm = [UpBlock(256) for _ in range(3)], BatchNorm(256, 2e-5)
+        self.weights = weights_of([*self.blocks, self.norm])
+        self.weights += [*self.stem, *self.pixels]
+
+    def __call__(self, n):
+        x = apply_dense(self.stem, tf.random.normal((n, 128)))
+        x = tf.reshape(x, (n, 4, 4, 256))
+        for block in self.blocks:
+            x = block(x)
+        return tf.tanh(apply_conv(self.pixels, tf.nn.relu(self.norm(x)), 1))
+
+
+class SNGANDiscriminator:
+    def __init__(self):
+        self.blocks = [
             DownBlock(1, 128, halves=True, first=True),
             DownBlock(128, 128, halves=True),
             DownBlock(128, 128, halves=False),
             DownBlock(128, 128, halves=False),
         ]
         self.logit = Spectral(dense(128, 1))
-        critic = [w for part in (*self.downs, self.logit) for w in part.weights]
-        artist = [w for part in (*self.ups, self.norm) for w in part.weights]
-        super().__init__(critic, [*self.stem, *artist, *self.pixels], 2e-4)
+        self.weights = weights_of([*self.blocks, self.logit])
 
-    def fakes(self, n):
-        x = apply_dense(self.stem, tf.random.normal((n, 128)))
-        x = tf.reshape(x, (n, 4, 4, 256))
-        for block in self.ups:
-            x = block(x)
-        x = apply_conv(self.pixels, tf.nn.relu(self.norm(x)), 1)
-        return 0.5 * tf.tanh(x) + 0.5
-
-    def score(self, images):
-        x = 2 * images - 1
-        for block in self.downs:
+    def __call__(self, x):
+        for block in self.blocks:
             x = block(x)
         return apply_dense(self.logit(), tf.reduce_sum(tf.nn.relu(x), (1, 2)))
 
-    def loss(self, images, fakes):
-        real, fake = (
-            tf.nn.relu(1 - self.score(images)),
-            tf.nn.relu(1 + self.score(fakes)),
-        )
+
+class SNGAN(GAN):
+    def __init__(self):
+        super().__init__(SNGANGenerator(), SNGANDiscriminator(), 5, 2e-4, 0.0, 0.9)
+
+    def critic_loss(self, images, fakes):
+        real, fake = self.logits(images), self.logits(fakes)
+        real, fake = tf.nn.relu(1 - real), tf.nn.relu(1 + fake)
         return tf.reduce_mean(real) + tf.reduce_mean(fake)
 
 

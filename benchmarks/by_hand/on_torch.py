@@ -145,12 +145,10 @@ class FiveToOne(nn.Module):
 
     def fakes(self, n):
         device = next(self.parameters()).device
-        return 0.5 * self.generator(torch.randn(n, 128, device=device)) + 0.5
-
-    def score(self, images):
-        return self.discriminator(2 * images - 1)
+        return self.generator(torch.randn(n, 128, device=device))
 
     def step(self, images):
+        images = 2 * images - 1
         critic, artist = self.optimizers
         for _ in range(5):
             with torch.no_grad():
@@ -160,7 +158,7 @@ class FiveToOne(nn.Module):
             loss.backward()
             critic.step()
 
-        fooled = -self.score(self.fakes(len(images))).mean()
+        fooled = -self.discriminator(self.fakes(len(images))).mean()
         artist.zero_grad()
         fooled.backward(inputs=list(self.generator.parameters()))
         artist.step()
@@ -181,15 +179,16 @@ class WGANGP(FiveToOne):
         super().__init__(dcgan_generator(128), critic, 1e-4)
 
     def loss(self, images, fakes):
-        real, fake = self.score(images), self.score(fakes)
+        real, fake = self.discriminator(images), self.discriminator(fakes)
         return fake.mean() - real.mean() + 10 * self.penalty(images, fakes)
 
     @torch.compiler.disable  # it cannot differentiate what it compiled twice
     def penalty(self, images, fakes):
         mix = torch.rand(len(images), 1, 1, 1, device=images.device)
         between = (mix * images + (1 - mix) * fakes).requires_grad_()
-        total = self.score(between).sum()
+        total = self.discriminator(between).sum()
         (slopes,) = torch.autograd.grad(total, between, create_graph=True)
+        slopes = 2 * slopes  # by images in [0, 1]
         norms = torch.sqrt(slopes.square().sum((1, 2, 3)) + 1e-12)
         return (norms - 1).square().mean()
 
@@ -264,7 +263,7 @@ class SNGAN(FiveToOne):
         super().__init__(generator, discriminator, 2e-4)
 
     def loss(self, images, fakes):
-        real, fake = self.score(images), self.score(fakes)
+        real, fake = self.discriminator(images), self.discriminator(fakes)
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
