@@ -1,0 +1,102 @@
+"""Wasserstein GANs: WGAN and WGAN-GP."""
+
+import keras
+import numpy as np
+import pytest
+from conformance import batch, check_model, compiled
+from keras import ops
+
+from kzoo.models import WGAN, WGANGP
+
+NAMES = ("discriminator_loss", "generator_loss", "sample_mean", "sample_std")
+GOLDEN = {
+    "wgangp": (6.191183, -0.4177703, 0.5937617, 0.05208804, 0.6256877),
+    "wgan": (-0.07688051, 0.3801162, 0.5931674, 0.05230193),
+}
+# The clip is above all initial weights: else it moves them without the optimizer.
+MAKE = {
+    "wgangp": lambda: WGANGP((8, 8, 1), 3, widths=(8, 4), discriminator_steps=2),
+    "wgan": lambda: WGAN(
+        (8, 8, 1), 3, widths=(8, 4), discriminator_steps=2, weight_clip=2.0
+    ),
+}
+
+
+@pytest.mark.parametrize("variant", MAKE)
+def test_wgan_conforms(variant, tmp_path):
+    model = MAKE[variant]()
+    names = (*NAMES, *model.penalty)
+    golden = dict(zip(names, GOLDEN[variant], strict=True))
+    check_model(MAKE[variant], golden, tmp_path)
+
+
+STEM = 7 * 7 * 256
+UP = 4 * 4 * 256 * 128 + 4 * 4 * 128 + 1
+DOWN = 4 * 4 * 128 + 128 + 4 * 4 * 128 * 256 + 7 * 7 * 256 + 1
+
+
+@pytest.mark.parametrize(
+    "make, generator, discriminator",
+    [
+        # a gain and an offset for each of the 7x7x256 features
+        (WGANGP, 128 * STEM + UP + 4 * (256 + 128), DOWN + 2 * 7 * 7 * 256),
+        (WGAN, 100 * STEM + UP + 4 * (256 + 128), DOWN + 4 * 256),
+    ],
+)
+def test_sizes_are_those_of_a_dcgan(make, generator, discriminator):
+    model = make((28, 28, 1))
+    assert model.generator.count_params() == generator
+    assert model.discriminator.count_params() == discriminator
+
+
+@pytest.mark.parametrize("make", [WGAN, WGANGP])
+def test_the_papers_algorithm_takes_five_steps_of_the_critic(make):
+    model = compiled(lambda: make((4, 4, 1), 2, widths=(4,)))
+    model.fit(*batch(model, 8), batch_size=8, verbose=0)
+    taken = {n: int(m.iterations) for n, m in model.optimizer.members.items()}
+    assert taken == {"discriminator": 5, "generator": 1}
+
+
+def test_the_papers_optimizers():
+    for member in WGANGP((4, 4, 1)).default_optimizer().values():
+        assert isinstance(member, keras.optimizers.Adam)
+        assert (member.beta_1, member.beta_2) == (0, 0.9)
+        assert float(member.learning_rate) == pytest.approx(1e-4)
+    for member in WGAN((4, 4, 1)).default_optimizer().values():
+        assert isinstance(member, keras.optimizers.RMSprop)
+        assert float(member.learning_rate) == pytest.approx(5e-5)
+
+
+@pytest.mark.parametrize(
+    "make, expected",
+    [
+        (WGAN, {"discriminator_loss": 0}),
+        # a flat critic has slope 0: the penalty is (0 - 1)², ten times in the loss
+        (WGANGP, {"discriminator_loss": 10, "gradient_penalty": 1}),
+    ],
+)
+def test_losses_of_a_flat_critic(make, expected):
+    model = compiled(lambda: make((4, 4, 1), 2, widths=(4,)))
+    for variable in model.discriminator.trainable_variables:
+        variable.assign(np.zeros(variable.shape))
+    scores = model.evaluate(*batch(model), verbose=0, return_dict=True)
+    assert scores == pytest.approx({**expected, "generator_loss": 0}, rel=1e-4)
+
+
+def test_weights_are_clipped_to_the_papers_range():
+    model = compiled(lambda: WGAN((8, 8, 1), 2, widths=(4, 4)))
+    model.fit(*batch(model), batch_size=8, verbose=0)
+    for weight in model.discriminator.trainable_variables:
+        assert np.abs(ops.convert_to_numpy(weight)).max() <= 0.01 + 1e-9
+
+
+@pytest.mark.parametrize("make, apart", [(WGANGP, True), (WGAN, False)])
+def test_layer_normalisation_keeps_a_batch_apart(make, apart):
+    model = make((8, 8, 1), 2, widths=(8, 4))
+    images = ops.convert_to_tensor(batch(model, 4)[0])
+    scores = model.logits(images, None, training=True)[:2]
+    alone = model.logits(images[:2], None, training=True)
+    same = np.allclose(
+        ops.convert_to_numpy(scores), ops.convert_to_numpy(alone), atol=1e-5
+    )
+    assert same == apart
