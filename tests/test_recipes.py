@@ -35,11 +35,23 @@ def check_output(output, result, epochs):
         assert animation.n_frames == epochs
 
 
-@pytest.mark.parametrize("recipe", ["gan.py", "vae.py", "wgan.py"])
+RECIPES = ["acgan", "cgan", "gan", "infogan", "lsgan", "vae", "wgan"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_recipe_trains_and_writes_what_it_says(recipe, tmp_path, python):
     output = tmp_path / "run"
     arguments = ["--epochs", 2, "--limit", 96, "--output", output]
-    check_output(output, python(f"recipes/{recipe}", *arguments), 2)
+    check_output(output, python(f"recipes/{recipe}.py", *arguments), 2)
+
+
+@pytest.mark.parametrize("recipe", ["acgan", "cgan"])
+def test_a_conditional_recipe_needs_labels(recipe, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("L", (8, 8)).save(folder / "one.png")
+    with pytest.raises(ValueError, match="has no labels"):
+        script(f"recipes/{recipe}.py").main(str(folder), output=tmp_path / "run")
 
 
 def test_killed_and_resumed_recipe_ends_as_if_it_had_run_through(tmp_path, python):

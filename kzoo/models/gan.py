@@ -104,6 +104,8 @@ class GAN(GenerativeModel):
     (16, 8, 8, 1)
     """
 
+    architectures = ARCHITECTURES
+
     def __init__(
         self,
         image_shape,
@@ -126,8 +128,8 @@ class GAN(GenerativeModel):
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, num_classes, **kwargs)
-        checks.one_of("architecture", architecture, ARCHITECTURES)
-        build_generator, build_discriminator, default = ARCHITECTURES[architecture]
+        checks.one_of("architecture", architecture, self.architectures)
+        build_generator, build_discriminator, default = self.architectures[architecture]
         self.architecture = architecture
         self.widths = check_widths(
             default(self.image_shape) if widths is None else widths
@@ -155,15 +157,16 @@ class GAN(GenerativeModel):
             build_discriminator, **settings[architecture]
         )
         self.add_network("generator", generator, build_generator, code, pixels)
-        self.add_network(
-            "discriminator", discriminator, build_discriminator, pixels, (1,)
-        )
+        self.add_discriminator(discriminator, build_discriminator)
         if ema is not None:
             self.ema_generator = keras.models.clone_model(self.generator)
             self.ema_generator.set_weights(self.generator.get_weights())
             self.ema_generator.trainable = False
         self.watch("discriminator_loss", "generator_loss", *self.penalty)
         self.built = True
+
+    def add_discriminator(self, own, build):
+        self.add_network("discriminator", own, build, self.image_shape, (1,))
 
     def default_optimizer(self):
         # DCGAN's settings; on the MLP they work as well.
@@ -252,7 +255,12 @@ class GAN(GenerativeModel):
 
     def fakes_like(self, images, labels, training):
         """As many fresh fakes as there are images, of the same labels."""
-        latents = self.noise((ops.shape(images)[0], self.latent_dim))
+        return self.fakes(self.latents_like(images), labels, training)
+
+    def latents_like(self, images):
+        return self.prior(self.noise((ops.shape(images)[0], self.latent_dim)))
+
+    def fakes(self, latents, labels, training):
         fakes = self.generator(self.given(latents, labels), training=training)
         return ops.cast(fakes, "float32")
 
