@@ -35,7 +35,7 @@ def check_output(output, result, epochs):
         assert animation.n_frames == epochs
 
 
-@pytest.mark.parametrize("recipe", ["gan.py", "vae.py"])
+@pytest.mark.parametrize("recipe", ["gan.py", "r3gan.py", "vae.py"])
 def test_recipe_trains_and_writes_what_it_says(recipe, tmp_path, python):
     output = tmp_path / "run"
     arguments = ["--epochs", 2, "--limit", 96, "--output", output]
