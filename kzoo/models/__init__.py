@@ -5,6 +5,7 @@ from kzoo.models.cgan import CGAN
 from kzoo.models.gan import DCGAN, GAN
 from kzoo.models.infogan import InfoGAN
 from kzoo.models.lsgan import LSGAN
+from kzoo.models.r3gan import R3GAN
 from kzoo.models.sngan import SNGAN
 from kzoo.models.vae import VAE
 from kzoo.models.wgan import WGAN, WGANGP
@@ -16,6 +17,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "GAN",
     "InfoGAN",
     "LSGAN",
+    "R3GAN",
     "SNGAN",
     "VAE",
     "WGAN",
