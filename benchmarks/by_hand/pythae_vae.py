@@ -3,6 +3,7 @@
 import tempfile
 
 import numpy as np
+import torch
 from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -18,10 +19,11 @@ def trainer(name, batch_size):
 
     def epoch(images):
         if not started:
-            floats = np.float32(images.transpose(0, 3, 1, 2) / 255)
+            channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+            floats = torch.from_numpy(channels_first) / 255
             started["trainer"] = BaseTrainer(
                 model,
-                BaseDataset(floats, np.zeros(len(floats))),
+                BaseDataset(floats, torch.zeros(len(floats))),
                 training_config=BaseTrainerConfig(
                     output_dir=tempfile.mkdtemp(),
                     per_device_train_batch_size=batch_size,
