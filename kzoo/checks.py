@@ -108,6 +108,16 @@ def check_values(images, shape, argument="images"):
         )
 
 
+def has_classes(model, num_classes):
+    """Raises a `ValueError` if a model that needs labels is not told how many."""
+    if num_classes is None:
+        raise ValueError(
+            f"{model} is trained on labels. Expected num_classes, the number of "
+            "different ones. Received: num_classes=None. Pass num_classes=10, say, and "
+            "fit(images, labels), or take a model that needs no labels."
+        )
+
+
 def check_labels(labels, num_classes, argument="labels"):
     """Raises a `ValueError` unless labels fit a model of `num_classes` classes.
 

@@ -21,9 +21,18 @@ class Verbs:
     maps latents and labels to images in [0, 1], tensors to tensors.
     """
 
+    def prior(self, normal):
+        """Latents from the prior, made of as many standard normal numbers.
+
+        `(n, latent_dim)` to `(n, latent_dim)`. One function for training, `sample` and
+        the exported `sample`; a model with another prior overrides it.
+        """
+        return normal
+
     def draw_latents(self, n, seed=None):
         """Latents from the prior: float32 `(n, latent_dim)`, the same for a seed."""
-        return _generator(seed).standard_normal((n, self.latent_dim), "float32")
+        normal = _generator(seed).standard_normal((n, self.latent_dim), "float32")
+        return np.array(ops.convert_to_numpy(self.prior(normal)))
 
     def sample(self, n, seed=None, labels=None):
         """Draws `n` images: float32 `(n, height, width, channels)` in [0, 1].

@@ -90,6 +90,8 @@ class GAN(GenerativeModel):
     (16, 8, 8, 1)
     """
 
+    architectures = ARCHITECTURES
+
     def __init__(
         self,
         image_shape,
@@ -113,8 +115,8 @@ class GAN(GenerativeModel):
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, num_classes, **kwargs)
-        checks.one_of("architecture", architecture, ARCHITECTURES)
-        build_generator, build_discriminator, default = ARCHITECTURES[architecture]
+        checks.one_of("architecture", architecture, self.architectures)
+        build_generator, build_discriminator, default = self.architectures[architecture]
         self.architecture = architecture
         self.widths = check_widths(
             default(self.image_shape) if widths is None else widths
@@ -141,7 +143,7 @@ class GAN(GenerativeModel):
         build = functools.partial(build_generator, **of_generator)
         self.add_network("generator", generator, build, code, pixels)
         build = functools.partial(build_discriminator, **of_discriminator)
-        self.add_network("discriminator", discriminator, build, pixels, (1,))
+        self.add_discriminator(discriminator, build)
         if ema is not None:
             self.ema_generator = keras.models.clone_model(self.generator)
             self.ema_generator.set_weights(self.generator.get_weights())
@@ -155,6 +157,9 @@ class GAN(GenerativeModel):
             return {}, {"dropout": self.dropout}
         labels = {"conditioning": self.conditioning}
         return labels, {"normalization": self.normalization, **labels}
+
+    def add_discriminator(self, own, build):
+        self.add_network("discriminator", own, build, self.image_shape, (1,))
 
     def default_optimizer(self):
         # DCGAN's settings; on the MLP they work as well.
@@ -243,7 +248,12 @@ class GAN(GenerativeModel):
 
     def fakes_like(self, images, labels, training):
         """As many fresh fakes as there are images, of the same labels."""
-        latents = self.noise((ops.shape(images)[0], self.latent_dim))
+        return self.fakes(self.latents_like(images), labels, training)
+
+    def latents_like(self, images):
+        return self.prior(self.noise((ops.shape(images)[0], self.latent_dim)))
+
+    def fakes(self, latents, labels, training):
         fakes = self.generator(self.given(latents, labels), training=training)
         return ops.cast(fakes, "float32")
 

@@ -1,0 +1,109 @@
+"""Every GAN of the zoo at one budget: as many steps of the generator, similar networks.
+
+FID, precision and coverage compare as many samples with the test images. Models of
+labels are also asked for 1,000 images of each class: `right` is the share that the data
+set's classifier takes for that class, `worst` that of the class it does so least. A
+picture of each model's samples is written beside the table; InfoGAN's shows its codes.
+
+python benchmarks/zoo.py --dataset mnist --epochs 2
+"""
+
+import json
+import time
+from pathlib import Path
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import typer
+
+import kzoo
+
+WIDTHS = {"widths": (128, 64)}
+MODELS = {
+    "GAN": lambda shape, _: kzoo.models.GAN(shape, widths=(256, 512)),
+    "DCGAN": lambda shape, _: kzoo.models.DCGAN(shape, **WIDTHS),
+    "WGANGP": lambda shape, _: kzoo.models.WGANGP(shape, **WIDTHS),
+    "CGAN": lambda shape, n: kzoo.models.CGAN(shape, num_classes=n),
+    "conditional DCGAN": lambda shape, n: kzoo.models.CGAN(
+        shape, architecture="dcgan", num_classes=n, **WIDTHS
+    ),
+    "SNGAN": lambda shape, n: kzoo.models.SNGAN(
+        shape, num_classes=n, widths=(32, 32, 32)
+    ),
+    "R3GAN": lambda shape, _: kzoo.models.R3GAN(shape),
+    "ACGAN": lambda shape, n: kzoo.models.ACGAN(shape, num_classes=n, **WIDTHS),
+    "InfoGAN": lambda shape, n: kzoo.models.InfoGAN(shape, categories=n, **WIDTHS),
+    "LSGAN": lambda shape, _: kzoo.models.LSGAN(shape, **WIDTHS),
+    "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
+}
+
+
+def main(
+    dataset: str = "digits",
+    epochs: int = 2,
+    batch_size: int = 64,
+    models: str = ",".join(MODELS),
+    metrics: str = "frechet_distance,prdc",
+    limit: int | None = None,
+    seed: int = 0,
+    output: Path = Path("saved_models/zoo"),
+):
+    images, labels = kzoo.data.load(dataset, image_size=28, limit=limit)
+    test_images, _ = kzoo.data.load(dataset, "test", image_size=28)
+    evaluator = kzoo.metrics.Evaluator(
+        test_images,
+        features=kzoo.metrics.features_for(dataset),
+        metrics=metrics.split(","),
+        seed=seed,
+        dataset=dataset,
+        split="test",
+        verbose=False,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    for name in models.split(","):
+        keras.utils.set_random_seed(seed)
+        model = MODELS[name](images.shape[1:], int(labels.max()) + 1)
+        model.compile()
+        start = time.perf_counter()
+        conditions = labels if model.num_classes else None
+        arguments = {"batch_size": batch_size, "epochs": epochs, "verbose": 0}
+        model.fit(images, conditions, **arguments)
+        row = {"seconds": time.perf_counter() - start, **evaluator(model).scores()}
+        row["parameters"] = model.count_params()
+        if model.num_classes:
+            row |= obedience(model, evaluator.extractor, seed)
+        model.save(output / f"{name}.keras")
+        plt.imsave(output / f"{name}.png", picture(model, seed), cmap="gray")
+        row |= {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+        row |= {"backend": keras.backend.backend(), "kzoo": kzoo.__version__}
+        (output / f"{name}.json").write_text(json.dumps(row, indent=1))
+        shown = {k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}
+        print(name, shown, flush=True)
+
+
+def obedience(model, extractor, seed):
+    """Shares of the images of a class that are taken for it: overall, least."""
+    if not extractor.has_classes:
+        return {}
+    shares = []
+    for label in range(model.num_classes):
+        _, probabilities = extractor(model.sample(1000, seed=seed, labels=label))
+        shares.append(float(np.mean(probabilities.argmax(axis=1) == label)))
+    return {"right": float(np.mean(shares)), "worst": min(shares)}
+
+
+def picture(model, seed):
+    """Ten rows of ten: one a class where there are labels, or one a category."""
+    if hasattr(model, "traversal"):
+        images = model.generate(model.traversal(0, columns=10, seed=seed))
+    elif model.num_classes:
+        labels = np.arange(min(model.num_classes, 10)).repeat(10)
+        images = model.sample(len(labels), seed=seed, labels=labels)
+    else:
+        images = model.sample(100, seed=seed)
+    return np.squeeze(kzoo.callbacks.tile(images, 10))
+
+
+if __name__ == "__main__":
+    typer.run(main)

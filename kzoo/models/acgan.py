@@ -1,0 +1,118 @@
+"""Auxiliary classifier GAN: Odena et al., arXiv:1610.09585.
+
+The generator is given a label. The discriminator is not: it has to tell it, beside
+telling real from fake, and both networks are trained to have it told right. Differs
+from the paper: DCGAN's networks, no dropout, and the generator's part of the game is
+the non-saturating one.
+"""
+
+import keras
+from keras import layers, ops
+
+from kzoo import checks
+from kzoo.models.gan import GAN
+from kzoo.networks import check_shapes, network, precision
+
+
+def add_class_head(discriminator, num_classes):
+    """The discriminator with a second output, class logits `(batch, num_classes)`."""
+    features = discriminator.layers[-1].input  # what the logit is computed from
+    classes = layers.Dense(num_classes, dtype="float32", name="classes")(features)
+    outputs = [discriminator.output, classes]
+    return network(discriminator.inputs, outputs, "discriminator")
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class ACGAN(GAN):
+    """Auxiliary classifier GAN (arXiv:1610.09585): draws the class that is asked for.
+
+    With L_S the log-likelihood of the right source and L_C that of the right class, the
+    discriminator maximises L_S + L_C and the generator L_C - L_S (equations 2 and 3).
+    Logs `discriminator_loss`, `generator_loss` and, in nats, the discriminator's
+    `real_class_loss` and `fake_class_loss`, whose sum is -L_C.
+
+    Args:
+        image_shape: `(height, width, channels)`, with even sides for `"dcgan"`.
+        latent_dim: number of latents.
+        architecture: of both networks, as in `GAN`.
+        num_classes: number of labels.
+        discriminator: your own `keras.Model` from images in [0, 1] to `[logit, class
+            logits]`, `(batch, 1)` and `(batch, num_classes)`.
+        **kwargs: any other argument of `GAN`.
+
+    Raises:
+        ValueError: without `num_classes`.
+
+    Example:
+
+    >>> images, labels = kzoo.data.load("digits")
+    >>> model = kzoo.models.ACGAN(image_shape=(8, 8, 1), num_classes=10)
+    >>> model.compile()
+    >>> model.fit(images, labels, epochs=20)
+    >>> threes = model.sample(16, labels=3)
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        latent_dim=100,
+        architecture="dcgan",
+        num_classes=None,
+        **kwargs,
+    ):
+        checks.has_classes(type(self).__name__, num_classes)
+        super().__init__(
+            image_shape, latent_dim, architecture, num_classes=num_classes, **kwargs
+        )
+
+    def add_discriminator(self, own, build):
+        """Adds one that sees no label, which is why it is not `add_network`'s."""
+        if own is None:
+            with precision(self.dtype_policy):
+                plain = build(self.image_shape, self.latent_dim, self.widths)
+                own = add_class_head(plain, self.num_classes)
+        else:
+            outputs = [(1,), (self.num_classes,)]
+            check_shapes("discriminator", own, self.image_shape, outputs)
+            self.own_networks = (*self.own_networks, "discriminator")
+        self.discriminator = own
+
+    def watch(self, *names):
+        super().watch(*names, "real_class_loss", "fake_class_loss")
+
+    def discriminator_loss(self, images, labels, training=True):
+        fakes = ops.stop_gradient(self.fakes_like(images, labels, training))
+        images, fakes = (self.augmented(x, training) for x in (images, fakes))
+        real, real_classes = self.judged(images, training)
+        fake, fake_classes = self.judged(fakes, training)
+        parts = {
+            "real_class_loss": class_loss(labels, real_classes),
+            "fake_class_loss": class_loss(labels, fake_classes),
+        }
+        penalties = self.penalties(images, fakes, labels, training)
+        loss = self.game.discriminator(real, fake) + sum(parts.values())
+        loss = loss + self.penalty_weight * sum(penalties.values())
+        return loss, {"discriminator_loss": loss, **parts, **penalties}
+
+    def generator_loss(self, images, labels, training=True):
+        fakes = self.augmented(self.fakes_like(images, labels, training), training)
+        fake, classes = self.judged(fakes, training)
+        real = None
+        if self.game.relativistic:
+            real = self.logits(self.augmented(images, training), labels, training)
+        loss = self.game.generator(real, fake) + class_loss(labels, classes)
+        return loss, {"generator_loss": loss}
+
+    def logits(self, images, labels, training):
+        return self.judged(images, training)[0]
+
+    def judged(self, images, training):
+        """The logit `(batch, 1)` and class logits `(batch, num_classes)`, float32."""
+        outputs = self.discriminator(images, training=training)
+        return [ops.cast(output, "float32") for output in outputs]
+
+
+def class_loss(labels, logits):
+    """-log P(label) in nats, the mean over the batch: a term of -L_C, equation 3."""
+    losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return ops.mean(losses)

@@ -1,0 +1,57 @@
+"""The conditional GAN."""
+
+import numpy as np
+import pytest
+from conformance import check_model
+
+from kzoo.models import CGAN
+
+NAMES = ("discriminator_loss", "generator_loss", "sample_mean", "sample_std")
+GOLDEN = {
+    "mlp": (1.385748, 0.6048498, 0.5015889, 0.07084557),
+    "dcgan": (1.370737, 0.9114912, 0.592941, 0.05066955),
+}
+MAKE = {
+    "mlp": lambda: CGAN((6, 4, 3), 3, widths=(8, 16), dropout=0.0, num_classes=4),
+    "dcgan": lambda: CGAN((8, 8, 1), 3, "dcgan", widths=(8, 4), num_classes=3),
+}
+
+
+@pytest.mark.parametrize("variant", MAKE)
+def test_cgan_conforms(variant, tmp_path):
+    golden = dict(zip(NAMES, GOLDEN[variant], strict=True))
+    check_model(MAKE[variant], golden, tmp_path)
+
+
+def test_dropout_conforms(tmp_path):
+    check_model(lambda: CGAN((4, 4, 1), 3, widths=(8,), num_classes=2), None, tmp_path)
+
+
+def test_layers_are_as_wide_as_the_papers():
+    model = CGAN((28, 28, 1), num_classes=10)
+    inner = 1200 * 1200 + 1200
+    generator = 110 * 1200 + 1200 + inner + 1200 * 784 + 784
+    discriminator = 794 * 1200 + 1200 + inner + 1200 + 1
+    assert model.generator.count_params() == generator
+    assert model.discriminator.count_params() == discriminator
+    assert 240 * 5 == 1200  # pieces of the paper's first maxout layer
+
+
+def test_the_convolutional_one_has_its_own_widths():
+    assert CGAN((28, 28, 1), 4, "dcgan", num_classes=2).widths == (256, 128)
+
+
+def test_both_networks_depend_on_the_label():
+    model = CGAN((4, 4, 1), 2, widths=(8,), num_classes=3)
+    zeros, ones = (model.sample(4, seed=0, labels=label) for label in (0, 1))
+    assert not np.allclose(zeros, ones)
+    logits = [
+        np.asarray(model.discriminator.predict([zeros, np.full(4, label)], verbose=0))
+        for label in (0, 1)
+    ]
+    assert not np.allclose(*logits)
+
+
+def test_without_a_number_of_classes_the_error_says_what_to_pass():
+    with pytest.raises(ValueError, match=r"CGAN .* Pass num_classes=10"):
+        CGAN((4, 4, 1))
