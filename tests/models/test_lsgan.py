@@ -8,7 +8,7 @@ from conformance import batch, check_model, compiled
 from kzoo.models import LSGAN
 
 NAMES = ("discriminator_loss", "generator_loss", "sample_mean", "sample_std")
-GOLDEN = (0.0, 0.0, 0.0, 0.0)
+GOLDEN = (0.9031725, 0.9049326, 0.5929053, 0.0512305)
 MAKE = {"dcgan": lambda: LSGAN((8, 8, 1), 3, widths=(8, 4))}
 
 
