@@ -87,6 +87,8 @@ def figure(paths, target):
                 x, y = ([row[k] for row in of_sweep] for k in (name, key))
                 axes[line, column].loglog(x, y, "o-", label=path.stem)
                 axes[line, column].set_xlabel(name)
+                axes[line, column].set_xticks(x, [f"{n:,}" for n in x])
+                axes[line, column].minorticks_off()
     axes[0, 0].set_ylabel("milliseconds a step")
     axes[1, 0].set_ylabel("peak memory in MB")
     axes[0, 0].legend()

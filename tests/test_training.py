@@ -30,8 +30,8 @@ def make_vae(**arguments):
     return VAE((8, 8, 1), 4, widths=(16,), **arguments)
 
 
-def make_gan(**arguments):
-    return GAN((8, 8, 1), 4, widths=(16,), dropout=0.0, **arguments)
+def make_gan(architecture="mlp", **arguments):
+    return GAN((8, 8, 1), 4, architecture, widths=(16,), dropout=0.0, **arguments)
 
 
 def adam(rate=1e-3, **arguments):
@@ -51,6 +51,44 @@ def test_a_model_of_the_users_own_keeps_the_contract(tmp_path):
         "sample_std": 0.0958155,
     }
     check_model(Critic, golden, tmp_path)
+
+
+class Noisy(VAE):
+    """A model whose loss draws from `keras.random` and looks at a value."""
+
+    def negative_elbo(self, images, labels=None, training=True):
+        loss, logs = super().negative_elbo(images, labels, training)
+        noise = keras.random.uniform((), seed=self.seed)
+        loss = loss * ops.cond(noise > 0.5, lambda: 2.0 * noise, lambda: noise)
+        return loss, {**logs, "loss": noise}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: make_vae(binarize=True),
+        lambda: Noisy((8, 8, 1), 4, widths=(16,)),
+        lambda: GAN((4, 4, 1), 4, widths=(8,)),  # its Dropout draws, too
+        lambda: make_gan(loss="hinge", penalty=["r1"], penalty_every=2),
+        lambda: make_gan(
+            "dcgan", penalty="gradient_penalty", ema=0.9, augmentation="color"
+        ),
+    ],
+    ids=["uniform", "keras.random", "dropout", "lazy", "penalty"],
+)
+def test_a_compiled_step_is_the_step_run_eagerly(make):
+    runs = []
+    for run_eagerly in (False, True):
+        model = compiled(make, run_eagerly=run_eagerly)
+        model.seed.state.assign(np.array([1, 2]))
+        history = [{k: v[0] for k, v in fit(model).items()} for _ in range(2)]
+        runs.append((history, state(model)))
+    (history, values), (eager_history, eager_values) = runs
+    for a, b in zip(history, eager_history, strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-5)
+    for a, b in zip(values, eager_values, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4)
+    assert history[0] != history[1]
 
 
 @pytest.mark.parametrize("norm", [1.0, 3.0])
