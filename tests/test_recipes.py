@@ -137,6 +137,11 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
         ("likelihood", {"dataset": "digits", "stages": 2, "samples": 9}, ["±"]),
         ("floor", {"datasets": "digits"}, ["frechet_distance:", "coverage:"]),
         ("throughput", {"models": "MLP VAE", "steps": 3, "rounds": 2}, ["'ratio'"]),
+        (
+            "zoo",
+            {"models": "CGAN,InfoGAN", "limit": 96, "metrics": "kernel_distance"},
+            ["CGAN", "InfoGAN", "'kernel_distance'"],
+        ),
         ("modes", {"datasets": "ring-8", "steps": 20, "seeds": 1}, ["modes:"]),
     ],
 )
