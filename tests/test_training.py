@@ -1,5 +1,6 @@
 """The engine: phases, several optimizers, Keras's trainers and callbacks."""
 
+import contextlib
 import functools
 
 import grain
@@ -89,6 +90,13 @@ def test_a_compiled_step_is_the_step_run_eagerly(make):
     for a, b in zip(values, eager_values, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4)
     assert history[0] != history[1]
+
+
+def test_what_pytorch_cannot_compile_is_said():
+    model = compiled(lambda: Noisy((8, 8, 1), 4, widths=(16,)), jit_compile=True)
+    warns = pytest.warns(UserWarning, match="negative_elbo")
+    with warns if BACKEND == "torch" else contextlib.nullcontext():
+        assert np.isfinite(fit(model)["loss"]).all()
 
 
 @pytest.mark.parametrize("norm", [1.0, 3.0])
