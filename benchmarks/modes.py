@@ -18,11 +18,21 @@ import kzoo
 
 MODELS = {
     "GAN": lambda shape: kzoo.models.GAN(shape, 2, widths=(128, 128)),
+    "WGANGP": lambda shape: kzoo.models.WGANGP(shape, 2, "mlp", widths=(128, 128)),
+    "R3GAN's game": lambda shape: kzoo.models.GAN(
+        shape,
+        2,
+        widths=(128, 128),
+        loss="relativistic_pairing",
+        penalty=("r1", "r2"),
+        penalty_weight=0.1,
+        dropout=0.0,
+    ),
     "DCGAN": lambda shape: kzoo.models.DCGAN(shape, 100, widths=(128, 64)),
 }
 RUNS = {  # data set: (models, batch size)
-    "ring-8": (["GAN"], 512),
-    "grid-25": (["GAN"], 512),
+    "ring-8": (["GAN", "WGANGP", "R3GAN's game"], 512),
+    "grid-25": (["GAN", "WGANGP", "R3GAN's game"], 512),
     "stacked_mnist": (["DCGAN"], 64),
 }
 
