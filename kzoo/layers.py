@@ -64,7 +64,7 @@ class Conv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable("kzoo")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """`keras.layers.Conv2DTranspose`, on PyTorch at twice the speed.
+    """`keras.layers.Conv2DTranspose` without the larger image it computes on PyTorch.
 
     Arguments and results are those of Keras's layer.
     """

@@ -195,9 +195,8 @@ class GenerativeModel(Verbs, keras.Model):
         phase = self._phases.get((loss_fn, over))
         if phase is None:
             phase = self._phase(loss_fn, over)
-            if inspect.ismethod(
-                loss_fn
-            ):  # any other function may be a new one each time
+            # Any other function than a method may be a new one in each step.
+            if inspect.ismethod(loss_fn):
                 self._phases[loss_fn, over] = phase
         return phase(*batch)
 

@@ -125,6 +125,7 @@ def test_every_kernel_of_the_discriminator_is_normalised():
     linear = (layers.Conv2D, layers.Dense, layers.Embedding)
     wrapped = [x for x in model.discriminator.layers if hasattr(x, "layer")]
     assert not any(isinstance(x, linear) for x in model.discriminator.layers)
+    assert all(isinstance(x.layer, linear) for x in wrapped)
     for kind in linear:
         assert any(isinstance(x.layer, kind) for x in wrapped)
 
