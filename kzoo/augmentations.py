@@ -1,13 +1,69 @@
 """Differentiable augmentation of real and fake images: Zhao et al., arXiv:2006.10738.
 
-Each policy maps images `(batch, h, w, c)` in [0, 1] to such images, which may leave
-the range, with other random numbers for each image. Made of sums and products alone,
-they can be differentiated twice on every backend. `draw(shape)` gives uniform random
-numbers in [0, 1). Brightness moves by a quarter of the range to either side, which the
-paper's code does as half of its range of 2.
+Adaptive, it is that of Karras et al., arXiv:2006.06676, by the policies here. Each
+policy maps images `(batch, h, w, c)` in [0, 1] to such images, which may leave the
+range, with other random numbers for each image. Made of sums and products alone, they
+can be differentiated twice on every backend. `draw(shape)` gives uniform random numbers
+in [0, 1). Brightness moves by a quarter of the range to either side, which the paper's
+code does as half of its range of 2.
 """
 
+import keras
 from keras import ops
+
+ADA_TARGET = 0.6  # arXiv:2006.06676, section 3.1, as is what follows
+ADA_INTERVAL = 4  # steps from one adjustment to the next
+ADA_IMAGES = 500_000  # in which the probability can rise from 0 to 1
+
+
+class Augmentation(keras.layers.Layer):
+    """Policies in order, each applied to an image with a probability.
+
+    Args:
+        policies: names of them.
+        probability: of each policy for each image, in [0, 1], or `"adaptive"`: it
+            starts at 0, rises while the discriminator calls more than 80 % of the real
+            images real, and falls otherwise. Then it is a weight, saved with the model.
+    """
+
+    def __init__(self, policies, probability=1.0, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.policies, self.probability = policies, probability
+        self.adaptive = probability == "adaptive"
+        if self.adaptive:
+            self.probability, self.signs, self.steps = (
+                self.add_weight((), "zeros", trainable=False, name=name)
+                for name in ("probability", "signs", "steps")
+            )
+        self.built = True
+
+    def augment(self, images, draw):
+        """Images `(batch, h, w, c)`, some of them changed; `draw` as for a policy."""
+        for name in self.policies:
+            changed = AUGMENTATIONS[name](images, draw)
+            if self.adaptive or self.probability < 1:
+                drawn = draw((ops.shape(images)[0], 1, 1, 1))
+                chosen = ops.cast(drawn < self.probability, "float32")
+                changed = chosen * changed + (1 - chosen) * images
+            images = changed
+        return images
+
+    def adapt(self, logits):
+        """Moves the probability, by the logits `(batch, 1)` of a step's real images.
+
+        r_t, the mean of their signs over `ADA_INTERVAL` steps, says how much the
+        discriminator overfits: equation 1 of arXiv:2006.06676.
+        """
+        if not self.adaptive:
+            return
+        images = ops.cast(ops.shape(logits)[0], "float32")
+        signs = self.signs + ops.mean(ops.sign(ops.stop_gradient(logits)))
+        due = ops.cast(ops.equal(self.steps, ADA_INTERVAL - 1), "float32")
+        overfits = ops.sign(signs / ADA_INTERVAL - ADA_TARGET)
+        move = due * overfits * ADA_INTERVAL * images / ADA_IMAGES
+        self.probability.assign(ops.clip(self.probability + move, 0.0, 1.0))
+        self.signs.assign((1 - due) * signs)
+        self.steps.assign((1 - due) * (self.steps + 1))
 
 
 def color(images, draw):

@@ -1,12 +1,14 @@
-"""Penalties on the slope of a discriminator, one number a batch.
+"""Penalties on a discriminator, most of them on its slope, one number a batch.
 
 Each takes `discriminate`, a function from images `(batch, h, w, c)` to logits
 `(batch, 1)`; real and fake images; and `draw(shape, distribution)`, random numbers.
 """
 
+import keras
 from keras import ops
 
 from kzoo import backend
+from kzoo.augmentations import translation
 
 
 def squared_slope(discriminate, images):
@@ -46,13 +48,52 @@ def r2(discriminate, real, fake, draw):
     return 0.5 * ops.mean(squared_slope(discriminate, fake))
 
 
-PENALTIES = {
+def consistency(discriminate, real, fake, draw):
+    """(D(real) - D(moved real))², moved by up to an eighth of the sides.
+
+    Zhang et al., arXiv:1910.12027, equation 3, on the logit. The paper also mirrors
+    images, which not all kinds bear.
+    """
+
+    def uniform(shape):
+        return draw(shape, backend.uniform)
+
+    difference = discriminate(real) - discriminate(translation(real, uniform))
+    return ops.mean(ops.square(difference))
+
+
+class LeCam(keras.layers.Layer):
+    """(D(real) - mean D(fake))² + (D(fake) - mean D(real))² by means of the past.
+
+    Tseng et al., arXiv:2104.03310, section 3.2: the means, its anchors, are moving
+    averages with a decay of 0.99. They start at 0 and are saved with the model.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.real, self.fake = (
+            self.add_weight((), "zeros", trainable=False, name=name)
+            for name in ("real", "fake")
+        )
+        self.built = True
+
+    def measure(self, discriminate, real, fake, draw):
+        """The penalty; the averages then take a step."""
+        real, fake = discriminate(real), discriminate(fake)
+        far = ops.square(real - self.fake) + ops.square(fake - self.real)
+        for mean, logits in (self.real, real), (self.fake, fake):
+            mean.assign(0.99 * mean + 0.01 * ops.mean(ops.stop_gradient(logits)))
+        return ops.mean(far)
+
+
+SLOPE_PENALTIES = {
     "dragan": dragan,
     "gradient_penalty": gradient_penalty,
     "one_sided_gradient_penalty": one_sided_gradient_penalty,
     "r1": r1,
     "r2": r2,
 }
+PENALTIES = SLOPE_PENALTIES | {"consistency": consistency, "lecam": LeCam}
 
 
 def _slope_between(discriminate, real, fake, draw):

@@ -20,7 +20,7 @@ ALLOWED = {
     "__main__": {"data", "metrics"},
     "losses": {"checks", "backend"},
     "layers": {"backend"},
-    "penalties": {"backend"},
+    "penalties": {"augmentations", "backend"},
     "augmentations": set(),
     "networks": {"checks", "layers"},
     "optimizers": set(),

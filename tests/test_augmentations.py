@@ -6,7 +6,14 @@ from conftest import wave
 from keras import ops
 
 from kzoo import backend
-from kzoo.augmentations import AUGMENTATIONS, color, cutout, translation
+from kzoo.augmentations import (
+    ADA_IMAGES,
+    AUGMENTATIONS,
+    Augmentation,
+    color,
+    cutout,
+    translation,
+)
 
 N = 200
 IMAGES = ops.convert_to_tensor(0.5 + 0.4 * np.tile(wave((1, 8, 12, 3)), (N, 1, 1, 1)))
@@ -73,3 +80,44 @@ def test_gradients_of_gradients_pass_through(policy):
     second = backend.input_gradient(slope, IMAGES[:2])
     second = ops.convert_to_numpy(ops.stop_gradient(second))
     assert np.isfinite(second).all() and np.abs(second).max() > 0
+
+
+def uniform(seed=0):
+    rng = np.random.default_rng(seed)
+    return lambda shape: ops.convert_to_tensor(
+        rng.random([int(n) for n in shape], "float32")
+    )
+
+
+@pytest.mark.parametrize("probability, least, most", [(0, 0, 0), (0.5, 70, 130)])
+def test_each_image_is_changed_with_the_probability(probability, least, most):
+    augmentation = Augmentation(("color",), probability)
+    images = ops.convert_to_numpy(augmentation.augment(IMAGES, uniform()))
+    changed = np.any(images != ops.convert_to_numpy(IMAGES), axis=(1, 2, 3))
+    assert least <= changed.sum() <= most
+
+
+def test_all_policies_at_probability_0_change_nothing():
+    augmentation = Augmentation(tuple(AUGMENTATIONS), 0.0)
+    images = augmentation.augment(IMAGES, uniform())
+    np.testing.assert_array_equal(images, IMAGES)
+
+
+def test_the_adaptive_probability_follows_the_signs():
+    augmentation = Augmentation(("color",), "adaptive")
+    sure = ops.convert_to_tensor(np.float32([[3.0]] * 9 + [[-3.0]]))  # r_t = 0.8
+    doubtful = ops.convert_to_tensor(np.float32([[3.0]] * 7 + [[-3.0]] * 3))  # 0.4
+
+    def after(logits, steps):
+        for _ in range(steps):
+            augmentation.adapt(logits)
+        return float(augmentation.probability)
+
+    adjustment = 4 * len(sure) / ADA_IMAGES
+    assert after(sure, 3) == 0
+    assert after(sure, 1) == pytest.approx(adjustment)
+    assert after(sure, 8) == pytest.approx(3 * adjustment)
+    assert after(doubtful, 4) == pytest.approx(2 * adjustment)
+    assert after(doubtful, 40) == 0
+    augmentation.probability.assign(1.0)
+    assert after(sure, 4) == 1

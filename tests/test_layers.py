@@ -8,7 +8,11 @@ from keras import layers, ops
 
 import kzoo
 from kzoo import backend
-from kzoo.layers import ConditionalBatchNormalization, SpectralNormalization
+from kzoo.layers import (
+    ConditionalBatchNormalization,
+    SelfAttention,
+    SpectralNormalization,
+)
 
 
 def largest_singular_value(kernel, outputs_axis=-1):
@@ -213,3 +217,35 @@ def test_conditional_batch_normalization_is_saved(tmp_path):
     expected, received = (ops.convert_to_numpy(m(batch)) for m in (model, again))
     np.testing.assert_array_equal(received, expected)
     assert again.layers[-1].get_config() == layer.get_config()
+
+
+def test_self_attention_is_the_papers_equations():
+    inputs = wave((2, 3, 4, 8))
+    layer = SelfAttention(reduction=4)
+    start = ops.convert_to_numpy(layer(inputs))
+    np.testing.assert_array_equal(start, inputs)  # the gain is 0
+    layer.gain.assign(0.7)
+    kernels = {}
+    for i, name in enumerate(("key", "query", "value", "output")):
+        kernel = getattr(layer, f"{name}_layer").kernel
+        kernels[name] = wave(kernel.shape, phase=i)
+        kernel.assign(kernels[name])
+    pixels = inputs.reshape(2, 12, 8)
+    expected = np.empty_like(pixels)
+    for image, x in enumerate(pixels):
+        scores = np.exp((x @ kernels["query"]) @ (x @ kernels["key"]).T)
+        attention = scores / scores.sum(axis=1, keepdims=True)
+        seen = attention @ (x @ kernels["value"]) @ kernels["output"]
+        expected[image] = x + 0.7 * seen
+    got = ops.convert_to_numpy(layer(inputs)).reshape(2, 12, 8)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_self_attention_normalises_its_four_kernels():
+    layer = SelfAttention(spectral=True)
+    layer.build((None, 4, 4, 8))
+    vectors = [w for w in layer.non_trainable_variables if w.name == "u"]
+    assert sorted(tuple(v.shape) for v in vectors) == [(1,), (1,), (1,), (8,)]
+    before = ops.convert_to_numpy(layer.output_layer.u)
+    layer(wave((2, 4, 4, 8)), training=True)
+    assert not np.allclose(before, ops.convert_to_numpy(layer.output_layer.u))

@@ -5,7 +5,7 @@ import pytest
 from conftest import wave
 from keras import ops
 
-from kzoo.penalties import PENALTIES, squared_slope
+from kzoo.penalties import SLOPE_PENALTIES, LeCam, consistency, squared_slope
 
 REAL, FAKE = wave((5, 2, 3, 1)), wave((5, 2, 3, 1), phase=1.0)
 
@@ -28,7 +28,7 @@ def bowl(x):
 
 def measure(name, discriminate):
     real, fake = map(ops.convert_to_tensor, (REAL, FAKE))
-    return float(PENALTIES[name](discriminate, real, fake, half))
+    return float(SLOPE_PENALTIES[name](discriminate, real, fake, half))
 
 
 def squared_norms(images):
@@ -60,7 +60,7 @@ def test_penalties_look_where_the_papers_say():
         "r1": np.mean(real) / 2,
         "r2": np.mean(fake) / 2,
     }
-    measured = {name: measure(name, bowl) for name in PENALTIES}
+    measured = {name: measure(name, bowl) for name in SLOPE_PENALTIES}
     assert measured == pytest.approx(expected, rel=1e-5)
 
 
@@ -69,3 +69,34 @@ def test_slope_is_of_each_image():
     np.testing.assert_allclose(
         ops.convert_to_numpy(slopes), squared_norms(REAL), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("drawn, rows, columns", [(0.5, 0, 0), (0.999, 1, 1)])
+def test_consistency_compares_with_moved_images(drawn, rows, columns):
+    images = wave((3, 8, 8, 1))
+    moved = np.full_like(images, 0.5)
+    moved[:, rows:, columns:] = images[:, : 8 - rows, : 8 - columns]
+    weights = wave((8, 8, 1), phase=2.0)
+
+    def discriminate(x):
+        return ops.sum(x * weights, axis=(1, 2, 3))[:, None]
+
+    real = ops.convert_to_tensor(images)
+    got = consistency(discriminate, real, None, lambda s, _: ops.full(s, drawn))
+    expected = np.mean(((images - moved) * weights).sum(axis=(1, 2, 3)) ** 2)
+    assert float(got) == pytest.approx(expected, rel=1e-4, abs=1e-8)
+
+
+def test_lecam_pulls_to_the_means_of_the_past():
+    real, fake = map(ops.convert_to_tensor, (REAL, FAKE))
+    lecam, score = LeCam(), plane(2.0)
+    real_scores, fake_scores = (
+        ops.convert_to_numpy(score(x)).astype("float64") for x in (real, fake)
+    )
+    past_real = past_fake = 0.0
+    for _ in range(3):
+        far = (real_scores - past_fake) ** 2 + (fake_scores - past_real) ** 2
+        got = lecam.measure(score, real, fake, half)
+        assert float(got) == pytest.approx(far.mean(), rel=1e-5)
+        past_real = 0.99 * past_real + 0.01 * real_scores.mean()
+        past_fake = 0.99 * past_fake + 0.01 * fake_scores.mean()

@@ -92,7 +92,8 @@ class ACGAN(GAN):
         penalties = self.penalties(images, fakes, labels, training)
         loss = self.game.discriminator(real, fake) + sum(parts.values())
         loss = loss + self.penalty_weight * sum(penalties.values())
-        return loss, {"discriminator_loss": loss, **parts, **penalties}
+        adapted = self.adapt_augmentation(real, training)
+        return loss, {"discriminator_loss": loss, **parts, **penalties, **adapted}
 
     def generator_loss(self, images, labels, training=True):
         fakes = self.augmented(self.fakes_like(images, labels, training), training)

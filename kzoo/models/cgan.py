@@ -14,8 +14,10 @@ import keras
 from keras import layers, ops
 
 from kzoo import checks
-from kzoo.models.gan import ARCHITECTURES, GAN
-from kzoo.networks import network
+from kzoo.models.gan import GAN
+from kzoo.networks import network, normalized
+from kzoo.networks.architectures import ARCHITECTURES
+from kzoo.networks.mlp import normalize
 
 
 def build_cgan_generator(image_shape, latent_dim, widths, num_classes):
@@ -34,18 +36,21 @@ def build_cgan_generator(image_shape, latent_dim, widths, num_classes):
     return network([latents, labels], images, "generator")
 
 
-def build_cgan_discriminator(image_shape, latent_dim, widths, num_classes, dropout=0.0):
+def build_cgan_discriminator(
+    image_shape, latent_dim, widths, num_classes, dropout=0.0, normalization=None
+):
     """Maxout layers, the first for the image and beside it a smaller for the label."""
     *others, last = widths
     images = keras.Input(image_shape, name="images")
     labels, one_hot = label_input(num_classes)
     x = layers.Flatten()(layers.Rescaling(2.0, -1.0)(images))
-    x = maxout(x, math.ceil(last / 5), 5)
-    y = maxout(one_hot, math.ceil(last / 24), 5)
+    x = maxout(x, math.ceil(last / 5), 5, normalization)
+    y = maxout(one_hot, math.ceil(last / 24), 5, normalization)
     x = layers.Dropout(dropout)(layers.Concatenate()([x, y]))
     for width in reversed(others):
-        x = layers.Dropout(dropout)(maxout(x, math.ceil(width / 5), 4))
-    logits = layers.Dense(1, dtype="float32")(x)
+        x = maxout(x, math.ceil(width / 5), 4, normalization)
+        x = layers.Dropout(dropout)(x)
+    logits = normalized(layers.Dense(1, dtype="float32"), normalization)(x)
     return network([images, labels], logits, "discriminator")
 
 
@@ -54,9 +59,10 @@ def label_input(num_classes):
     return labels, ops.one_hot(labels, num_classes)
 
 
-def maxout(x, units, pieces):
+def maxout(x, units, pieces, normalization):
     """Each unit is the largest of `pieces` linear ones: arXiv:1302.4389."""
-    x = layers.Dense(units * pieces)(x)
+    x = normalized(layers.Dense(units * pieces), normalization)(x)
+    x = normalize(x, normalization)
     return ops.max(layers.Reshape((units, pieces))(x), axis=-1)
 
 
@@ -71,7 +77,7 @@ class CGAN(GAN):
         latent_dim: number of latents.
         architecture: of both networks: `"mlp"`, the paper's, or one of `GAN`'s others.
         dropout: share of the `"mlp"` discriminator's hidden units that a step leaves
-            out.
+            out. None means 0.5 for `"mlp"`.
         widths: as in `GAN`. For `"mlp"` the default is `(1200, 1200)`, the paper's:
             in the generator 200 units for the latents and 1000 for the label, then
             1200; in the discriminator 240 maxout units for the image and 50 for the
@@ -100,11 +106,13 @@ class CGAN(GAN):
         image_shape,
         latent_dim=100,
         architecture="mlp",
-        dropout=0.5,
+        dropout=None,
         num_classes=None,
         **kwargs,
     ):
         checks.has_classes(type(self).__name__, num_classes)
+        if dropout is None and architecture == "mlp":
+            dropout = 0.5
         super().__init__(
             image_shape,
             latent_dim,

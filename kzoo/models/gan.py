@@ -11,27 +11,11 @@ import keras
 from keras import ops
 
 from kzoo import backend, checks, losses
-from kzoo.augmentations import AUGMENTATIONS
+from kzoo.augmentations import AUGMENTATIONS, Augmentation
 from kzoo.networks import NORMALIZATIONS, check_conditioning, check_widths
-from kzoo.networks.dcgan import (
-    build_dcgan_discriminator,
-    build_dcgan_generator,
-    dcgan_widths,
-)
-from kzoo.networks.mlp import build_mlp_discriminator, build_mlp_generator, mlp_widths
-from kzoo.networks.resnet import (
-    build_resnet_discriminator,
-    build_resnet_generator,
-    resnet_widths,
-)
-from kzoo.penalties import PENALTIES
+from kzoo.networks.architectures import ARCHITECTURES, check_attention
+from kzoo.penalties import PENALTIES, SLOPE_PENALTIES, LeCam
 from kzoo.training import GenerativeModel
-
-ARCHITECTURES = {
-    "dcgan": (build_dcgan_generator, build_dcgan_discriminator, dcgan_widths),
-    "mlp": (build_mlp_generator, build_mlp_discriminator, mlp_widths),
-    "resnet": (build_resnet_generator, build_resnet_discriminator, resnet_widths),
-}
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -49,21 +33,28 @@ class GAN(GenerativeModel):
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"`, `"wasserstein"`,
             `"hinge"`, `"relativistic_pairing"` or `"relativistic_average"`.
         discriminator_steps: steps of the discriminator for each of the generator.
-        penalty: on the discriminator's slope, a name or several, each logged:
+        penalty: on the discriminator, a name or several, each logged. On its slope:
             `"gradient_penalty"`, `"one_sided_gradient_penalty"`, `"dragan"`, `"r1"`,
-            `"r2"`. Batch normalisation would mix the slopes of a batch's images: see
+            `"r2"`. On its logits: `"consistency"` under shifts of the real images,
+            `"lecam"`. Batch normalisation would mix the slopes of a batch's images: see
             `normalization`.
         penalty_weight: what the sum of the penalties is multiplied by.
         penalty_every: the penalty is added in every so many steps, that many times as
             heavy (lazy regularisation, Karras et al., arXiv:1912.04958).
         weight_clip: largest absolute value of the discriminator's weights, or None.
         dropout: share of the `"mlp"` discriminator's hidden units that a step leaves
-            out, as in the paper.
-        normalization: of the `"dcgan"` or `"resnet"` discriminator: `"batch"`,
-            `"layer"`, `"spectral"` (arXiv:1802.05957) or None.
+            out. None means 0.3 for `"mlp"`, as the paper has dropout too.
+        normalization: of the discriminator: `"batch"`, `"layer"`, `"spectral"`
+            (arXiv:1802.05957) or None. `"auto"` means None for `"mlp"`, else `"batch"`.
         augmentation: of the real and fake images that the discriminator sees, a name
             or several, in order: `"color"`, `"translation"`, `"cutout"` (DiffAugment,
             arXiv:2006.10738, for data sets of a few thousand images or less).
+        augmentation_probability: of each augmentation for each image, or `"adaptive"`:
+            as high as the discriminator overfits (ADA, arXiv:2006.06676). Then it is
+            saved with the model, and logged.
+        attention: height of the hidden maps, half the images' or less, after which
+            both networks have self-attention (arXiv:1805.08318), or None. Not for
+            `"mlp"`.
         ema: decay of a moving average of the generator's weights, which then makes
             the samples, or None. It is `min(ema, (1 + t) / (10 + t))` in step t, so
             that the initial weights are soon forgotten.
@@ -103,9 +94,11 @@ class GAN(GenerativeModel):
         penalty_weight=10.0,
         penalty_every=1,
         weight_clip=None,
-        dropout=0.3,
-        normalization="batch",
+        dropout=None,
+        normalization="auto",
         augmentation=None,
+        augmentation_probability=1.0,
+        attention=None,
         ema=None,
         widths=None,
         num_classes=None,
@@ -116,47 +109,67 @@ class GAN(GenerativeModel):
     ):
         super().__init__(image_shape, latent_dim, num_classes, **kwargs)
         checks.one_of("architecture", architecture, self.architectures)
-        build_generator, build_discriminator, default = self.architectures[architecture]
         self.architecture = architecture
-        self.widths = check_widths(
-            default(self.image_shape) if widths is None else widths
-        )
+        if widths is None:
+            widths = self.architectures[architecture][2](self.image_shape)
+        self.widths = check_widths(widths)
         self.loss_name = checks.one_of("loss", loss, losses.ADVERSARIAL)
         self.game = losses.ADVERSARIAL[loss]()
         self.discriminator_steps = checks.positive_int(
             "discriminator_steps", discriminator_steps
         )
         self.penalty = checks.some_of("penalty", penalty, PENALTIES)
+        self.lecam = LeCam() if "lecam" in self.penalty else None
         self.penalty_weight = penalty_weight
         self.penalty_every = checks.positive_int("penalty_every", penalty_every)
         self.weight_clip, self.dropout, self.ema = weight_clip, dropout, ema
-        self.normalization = checks.one_of(
-            "normalization", normalization, NORMALIZATIONS
-        )
+        self.normalization, self.attention = normalization, attention
         self.augmentation = checks.some_of("augmentation", augmentation, AUGMENTATIONS)
+        self.augmentation_probability = augmentation_probability
         self.conditioning = check_conditioning(
             conditioning, architecture, self.num_classes
         )
+        self.settle_defaults()
+        check_compatible(self)
+        self.augmenter = Augmentation(self.augmentation, augmentation_probability)
 
-        code, pixels = (self.latent_dim,), self.image_shape
+        self.add_networks(generator, discriminator)
+        logs = ["augmentation_probability"] if self.augmenter.adaptive else []
+        self.watch("discriminator_loss", "generator_loss", *self.penalty, *logs)
+        self.built = True
+
+    def add_networks(self, generator, discriminator):
+        build_generator, build_discriminator, _ = self.architectures[self.architecture]
         of_generator, of_discriminator = self.network_settings()
         build = functools.partial(build_generator, **of_generator)
-        self.add_network("generator", generator, build, code, pixels)
+        self.add_network(
+            "generator", generator, build, (self.latent_dim,), self.image_shape
+        )
         build = functools.partial(build_discriminator, **of_discriminator)
         self.add_discriminator(discriminator, build)
-        if ema is not None:
+        built = {"generator", "discriminator"} - set(self.own_networks)
+        for name in built:
+            check_attention(self.attention, getattr(self, name), self.image_shape)
+        if self.ema is not None:
             self.ema_generator = keras.models.clone_model(self.generator)
             self.ema_generator.set_weights(self.generator.get_weights())
             self.ema_generator.trainable = False
-        self.watch("discriminator_loss", "generator_loss", *self.penalty)
-        self.built = True
+
+    def settle_defaults(self):
+        """What depends on the architecture and was left open."""
+        mlp = self.architecture == "mlp"
+        if self.normalization == "auto":
+            self.normalization = None if mlp else "batch"
+        checks.one_of("normalization", self.normalization, NORMALIZATIONS)
+        if self.dropout is None:
+            self.dropout = 0.3 if mlp else 0.0
 
     def network_settings(self):
         """What the generator's and the discriminator's builder take beside sizes."""
         if self.architecture == "mlp":
-            return {}, {"dropout": self.dropout}
-        labels = {"conditioning": self.conditioning}
-        return labels, {"normalization": self.normalization, **labels}
+            return {}, {"dropout": self.dropout, "normalization": self.normalization}
+        both = {"conditioning": self.conditioning, "attention": self.attention}
+        return both, {"normalization": self.normalization, **both}
 
     def add_discriminator(self, own, build):
         self.add_network("discriminator", own, build, self.image_shape, (1,))
@@ -193,7 +206,8 @@ class GAN(GenerativeModel):
         penalties = self.penalties(images, fakes, labels, training)
         loss = self.game.discriminator(real, fake)
         loss = loss + self.penalty_weight * sum(penalties.values())
-        return loss, {"discriminator_loss": loss, **penalties}
+        adapted = self.adapt_augmentation(real, training)
+        return loss, {"discriminator_loss": loss, **penalties, **adapted}
 
     def penalties(self, images, fakes, labels, training):
         """`{name: penalty}`; 0 in the steps that `penalty_every` leaves out."""
@@ -202,7 +216,10 @@ class GAN(GenerativeModel):
             return self.logits(x, labels, training)
 
         def measured(factor=1):
-            measures = [PENALTIES[name] for name in self.penalty]
+            measures = [
+                self.lecam.measure if name == "lecam" else PENALTIES[name]
+                for name in self.penalty
+            ]
             arguments = discriminate, images, fakes, self.noise
             return [factor * measure(*arguments) for measure in measures]
 
@@ -215,6 +232,15 @@ class GAN(GenerativeModel):
             lambda: [ops.zeros(()) for _ in self.penalty],
         )
         return dict(zip(self.penalty, values, strict=True))
+
+    def adapt_augmentation(self, real, training):
+        """The logs of adapting to the logits of real images; none if it is fixed."""
+        if not self.augmenter.adaptive:
+            return {}
+        if training:
+            self.augmenter.adapt(real)
+        probability = ops.convert_to_tensor(self.augmenter.probability)
+        return {"augmentation_probability": probability}
 
     def clip_discriminator(self):
         """Wasserstein GAN, arXiv:1701.07875, algorithm 1, line 7."""
@@ -241,10 +267,10 @@ class GAN(GenerativeModel):
         return loss, {"generator_loss": loss}
 
     def augmented(self, images, training):
+        if not training:
+            return images
         draw = functools.partial(self.noise, draw=backend.uniform)
-        for name in self.augmentation if training else ():
-            images = AUGMENTATIONS[name](images, draw)
-        return images
+        return self.augmenter.augment(images, draw)
 
     def fakes_like(self, images, labels, training):
         """As many fresh fakes as there are images, of the same labels."""
@@ -284,10 +310,41 @@ class GAN(GenerativeModel):
             "dropout": self.dropout,
             "normalization": self.normalization,
             "augmentation": self.augmentation,
+            "augmentation_probability": self.augmentation_probability,
+            "attention": self.attention,
             "ema": self.ema,
             "widths": self.widths,
             "conditioning": self.conditioning,
         }
+
+
+def check_compatible(gan):
+    """Raises a `ValueError` for an argument that another one leaves without sense."""
+    mlp, probability = gan.architecture == "mlp", gan.augmentation_probability
+    adaptive = probability == "adaptive"
+    slope = [name for name in gan.penalty if name in SLOPE_PENALTIES]
+    for wrong, argument, expected in (
+        (slope and gan.weight_clip, "weight_clip", f"None beside penalty={slope}"),
+        (gan.penalty_every > 1 and not gan.penalty, "penalty_every", "1, or a penalty"),
+        (gan.penalty_every > 1 and gan.lecam, "penalty_every", "1 for 'lecam'"),
+        (gan.dropout and not mlp, "dropout", "None but for architecture='mlp'"),
+        (gan.attention and mlp, "attention", "None for architecture='mlp'"),
+        (
+            not adaptive and not 0 <= probability <= 1,
+            "augmentation_probability",
+            "'adaptive' or a number from 0 to 1",
+        ),
+        (
+            probability != 1 and not gan.augmentation,
+            "augmentation_probability",
+            "1, or an augmentation",
+        ),
+    ):
+        if wrong:
+            raise ValueError(
+                f"Expected {argument} to be {expected}. "
+                f"Received: {argument}={getattr(gan, argument)!r}."
+            )
 
 
 def DCGAN(image_shape, latent_dim=100, **kwargs):

@@ -132,7 +132,7 @@ class InfoGAN(GAN):
         loss = loss - self.information_weight * information
         loss = loss + self.penalty_weight * sum(penalties.values())
         logs = {"discriminator_loss": loss, "mutual_information": information}
-        return loss, {**logs, **penalties}
+        return loss, {**logs, **penalties, **self.adapt_augmentation(real, training)}
 
     def generator_loss(self, images, labels=None, training=True):
         latents = self.latents_like(images)

@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 from kzoo import checks
-from kzoo.layers import SpectralNormalization
+from kzoo.layers import SelfAttention, SpectralNormalization
 
 CONDITIONINGS = ("concatenation", "projection")
 NORMALIZATIONS = ("batch", "layer", "spectral", None)
@@ -78,6 +78,13 @@ def normalized(layer, normalization):
     if normalization == "spectral":
         return SpectralNormalization(layer, dtype=layer.dtype_policy)
     return layer
+
+
+def attended(x, attention, normalization):
+    """Self-attention after maps of the height `attention`, where there are such."""
+    if x.shape[1] != attention:
+        return x
+    return SelfAttention(spectral=normalization == "spectral")(x)
 
 
 def layer_norm():

@@ -10,6 +10,7 @@ from kzoo.layers import (
     Conv2DTranspose,
 )
 from kzoo.networks import (
+    attended,
     halved,
     image_and_label,
     layer_norm,
@@ -35,12 +36,17 @@ def dcgan_widths(image_shape):
 
 
 def build_dcgan_generator(
-    image_shape, latent_dim, widths, num_classes=None, conditioning="concatenation"
+    image_shape,
+    latent_dim,
+    widths,
+    num_classes=None,
+    conditioning="concatenation",
+    attention=None,
 ):
     """Latents to images in [0, 1]: dense stem, then a doubling for each width.
 
     Radford et al., arXiv:1511.06434. For widths `(256, 128)` and 28 pixels the stem is
-    7x7x256.
+    7x7x256. Self-attention comes after hidden maps of the height `attention`.
     """
     height, width = halved(image_shape, len(widths), "dcgan")
     latents = keras.Input((latent_dim,), name="latents")
@@ -54,10 +60,10 @@ def build_dcgan_generator(
 
     x = layers.Dense(height * width * widths[0], use_bias=False, **dcgan_init())(x)
     x = layers.Reshape((height, width, widths[0]))(x)
+    x = attended(layers.ReLU()(normalize(x)), attention, None)
     for width in widths[1:]:
-        x = layers.ReLU()(normalize(x))
         x = Conv2DTranspose(width, 4, 2, "same", use_bias=False, **dcgan_init())(x)
-    x = layers.ReLU()(normalize(x))
+        x = attended(layers.ReLU()(normalize(x)), attention, None)
     x = Conv2DTranspose(
         image_shape[-1],
         4,
@@ -78,6 +84,7 @@ def build_dcgan_discriminator(
     num_classes=None,
     normalization="batch",
     conditioning="concatenation",
+    attention=None,
 ):
     """Images in [0, 1] to a logit: a halving for each width, the last ones first.
 
@@ -96,6 +103,7 @@ def build_dcgan_discriminator(
         conv = Conv2D(width, 4, 2, "same", use_bias=bias, **dcgan_init())
         x = normalized(conv, normalization)(x)
         x = layers.LeakyReLU(0.2)(normal()(x) if normal else x)
+        x = attended(x, attention, normalization)
     features = layers.Flatten(dtype="float32")(x)
     last = layers.Dense(1, dtype="float32", **dcgan_init())
     logits = normalized(last, normalization)(features)

@@ -5,7 +5,8 @@ import math
 import keras
 from keras import layers
 
-from kzoo.networks import network, vector_and_label
+from kzoo.layers import BatchNormalization
+from kzoo.networks import network, normalized, vector_and_label
 
 
 def mlp_widths(image_shape):
@@ -23,13 +24,32 @@ def build_mlp_generator(image_shape, latent_dim, widths, num_classes=None):
 
 
 def build_mlp_discriminator(
-    image_shape, latent_dim, widths, num_classes=None, dropout=0.0
+    image_shape,
+    latent_dim,
+    widths,
+    num_classes=None,
+    dropout=0.0,
+    normalization=None,
 ):
+    """Images in [0, 1] to a logit.
+
+    Args:
+        dropout: share of the hidden units that a training step leaves out.
+        normalization: `"batch"` or `"layer"`, of what every hidden layer puts out;
+            `"spectral"`, of the kernel of every layer; or None.
+    """
     images = keras.Input(image_shape, name="images")
     x = layers.Flatten()(layers.Rescaling(2.0, -1.0)(images))
     label_inputs, x = vector_and_label(x, num_classes)
     for width in reversed(widths):
-        x = layers.LeakyReLU(0.2)(layers.Dense(width)(x))
+        x = normalized(layers.Dense(width), normalization)(x)
+        x = layers.LeakyReLU(0.2)(normalize(x, normalization))
         x = layers.Dropout(dropout)(x) if dropout else x
-    logits = layers.Dense(1, dtype="float32")(x)
+    logits = normalized(layers.Dense(1, dtype="float32"), normalization)(x)
     return network([images, *label_inputs], logits, "discriminator")
+
+
+def normalize(x, normalization):
+    """Features `(batch, n)` with mean 0 and variance 1 by batch or by layer."""
+    kind = {"batch": BatchNormalization, "layer": layers.LayerNormalization}
+    return kind[normalization]()(x) if normalization in kind else x

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from kzoo.layers import BatchNormalization, ConditionalBatchNormalization, Conv2D
 from kzoo.networks import (
+    attended,
     halved,
     image_and_label,
     layer_norm,
@@ -52,11 +53,22 @@ def discriminator_blocks(image_shape, widths):
 
 
 def build_resnet_generator(
-    image_shape, latent_dim, widths, num_classes=None, conditioning="concatenation"
+    image_shape,
+    latent_dim,
+    widths,
+    num_classes=None,
+    conditioning="concatenation",
+    attention=None,
+    kernels=None,
 ):
     """Latents to images in [0, 1]: dense stem, then a doubling for each other width.
 
     For widths `(256, 256, 256)` and 28 pixels the stem is 7x7x256.
+
+    Args:
+        attention: height of the hidden maps after which self-attention comes, or None.
+        kernels: `"spectral"` to normalise the kernel of every layer, as in SAGAN, or
+            None.
     """
     height, width = halved(image_shape, len(widths) - 1, "resnet")
     latents = keras.Input((latent_dim,), name="latents")
@@ -67,14 +79,16 @@ def build_resnet_generator(
             return ConditionalBatchNormalization(num_classes)(x, *label_inputs)
         return batch_norm()(x)
 
-    x = layers.Dense(height * width * widths[0])(x)
+    x = normalized(layers.Dense(height * width * widths[0]), kernels)(x)
     x = layers.Reshape((height, width, widths[0]))(x)
     for width in widths[1:]:
-        x = up_block(x, width, normalize)
+        x = up_block(x, width, normalize, kernels)
+        x = attended(x, attention, kernels)
     x = layers.ReLU()(batch_norm()(x))
-    x = Conv2D(image_shape[-1], 3, padding="same", activation="tanh", dtype="float32")(
-        x
-    )
+    x = normalized(
+        Conv2D(image_shape[-1], 3, padding="same", dtype="float32"), kernels
+    )(x)
+    x = layers.Activation("tanh", dtype="float32")(x)
     images = layers.Rescaling(0.5, 0.5, dtype="float32")(x)
     return network([latents, *label_inputs], images, "generator")
 
@@ -86,19 +100,24 @@ def build_resnet_discriminator(
     num_classes=None,
     normalization="spectral",
     conditioning="concatenation",
+    attention=None,
 ):
     """Images in [0, 1] to a logit: residual blocks, then a sum over all pixels.
 
     Args:
         normalization: `"spectral"`, of the kernel of every layer; `"batch"` or
             `"layer"`, before each activation in all blocks but the first; or None.
+        attention: height of the hidden maps after which self-attention comes, or None.
+            Where several blocks put out such maps, after the first of them.
     """
     halved(image_shape, len(widths) - 1, "resnet")
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(2.0, -1.0)(images)
     label_inputs, x = image_and_label(x, num_classes, conditioning)
     for i, (width, halves) in enumerate(discriminator_blocks(image_shape, widths)):
+        height = x.shape[1]
         x = down_block(x, width, halves, normalization, first=i == 0)
+        x = attended(x, attention, normalization) if x.shape[1] < height else x
     features = ops.sum(layers.ReLU(dtype="float32")(x), axis=(1, 2))
     logits = normalized(layers.Dense(1, dtype="float32"), normalization)(features)
     if conditioning == "projection":
@@ -106,15 +125,17 @@ def build_resnet_discriminator(
     return network([images, *label_inputs], logits, "discriminator")
 
 
-def up_block(x, width, normalize):
+def up_block(x, width, normalize, kernels=None):
     """Doubles the sides, of the shortcut after its convolution, where that is cheap."""
-    shortcut = convolution(width, 1, use_bias=False)(x)
+
+    def convolved(x, kernel_size):
+        return normalized(convolution(width, kernel_size, use_bias=False), kernels)(x)
+
+    shortcut = convolved(x, 1)
     shortcut = layers.UpSampling2D(2)(shortcut)
     x = layers.ReLU()(normalize(x))
-    x = layers.UpSampling2D(2)(x)
-    x = convolution(width, 3, use_bias=False)(x)
-    x = layers.ReLU()(normalize(x))
-    x = convolution(width, 3, use_bias=False)(x)
+    x = convolved(layers.UpSampling2D(2)(x), 3)
+    x = convolved(layers.ReLU()(normalize(x)), 3)
     return layers.Add()([x, shortcut])
 
 

@@ -18,12 +18,15 @@ GOLDEN = {
     "spectral": (1.992504, 0.00329953, 0.593205, 0.0503737),
     "projection": (1.586609, 1.040653, 0.602435, 0.0480426),
     "augmented": (31.12693, 0.615226, 0.498028, 0.0932086, 2.970273),
+    "adaptive": (1.392718, 0.7829, 0.4979905, 0.0933583, 0.00211538, 0.0520913, 0.0),
+    "attention": (1.415705, 0.893606, 0.643502, 0.0358425),
     "relativistic": (1.250964, 0.680874, 0.491807, 0.0903113, 0.53647, 0.533566),
 }
 PENALTIES = {
     "wasserstein": ["gradient_penalty"],
     "relativistic": ["r1", "r2"],
     "augmented": ["r1"],
+    "adaptive": ["consistency", "lecam", "augmentation_probability"],
 }
 
 MAKE = {
@@ -60,7 +63,20 @@ MAKE = {
         penalty=("r1", "r2"),
         penalty_weight=0.5,
         penalty_every=2,
-        weight_clip=5.0,
+    ),
+    "adaptive": lambda: GAN(
+        (8, 8, 1),
+        3,
+        widths=(8,),
+        normalization="layer",
+        dropout=0.0,
+        penalty=("consistency", "lecam"),
+        penalty_weight=0.1,
+        augmentation="color",
+        augmentation_probability="adaptive",
+    ),
+    "attention": lambda: with_fixed_vectors(
+        DCGAN((8, 8, 1), 3, widths=(8, 4), attention=4, normalization="spectral")
     ),
     "conditional": lambda: DCGAN(
         (4, 4, 1), 2, widths=(4,), num_classes=3, loss="least_squares"
@@ -176,6 +192,17 @@ def test_your_own_networks(tmp_path):
         ({"penalty": "r3"}, "'dragan', 'gradient_penalty'"),
         ({"augmentation": "flip"}, "'color', 'translation', 'cutout'"),
         ({"penalty_every": 0}, "penalty_every"),
+        ({"weight_clip": 0.01, "penalty": "r1"}, "weight_clip"),
+        ({"penalty_every": 4}, "or a penalty"),
+        ({"penalty_every": 4, "penalty": "lecam"}, "penalty_every"),
+        ({"augmentation_probability": 0.5}, "or an augmentation"),
+        (
+            {"augmentation": "color", "augmentation_probability": 1.5},
+            "from 0 to 1",
+        ),
+        ({"dropout": 0.1, "architecture": "dcgan"}, "'mlp'"),
+        ({"attention": 2}, "attention"),
+        ({"attention": 4, "architecture": "dcgan"}, "hidden maps"),
         ({"normalization": "instance"}, "'batch', 'layer'"),
         ({"discriminator_steps": 0}, "discriminator_steps"),
         ({"latent_dim": 3, **own_networks()}, "generator"),

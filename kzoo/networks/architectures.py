@@ -1,0 +1,32 @@
+"""The pairs of networks that a `GAN` chooses from by name."""
+
+from kzoo.layers import SelfAttention
+from kzoo.networks.dcgan import (
+    build_dcgan_discriminator,
+    build_dcgan_generator,
+    dcgan_widths,
+)
+from kzoo.networks.mlp import build_mlp_discriminator, build_mlp_generator, mlp_widths
+from kzoo.networks.resnet import (
+    build_resnet_discriminator,
+    build_resnet_generator,
+    resnet_widths,
+)
+
+# Builders of the generator and of the discriminator, and the default widths.
+ARCHITECTURES = {
+    "dcgan": (build_dcgan_generator, build_dcgan_discriminator, dcgan_widths),
+    "mlp": (build_mlp_generator, build_mlp_discriminator, mlp_widths),
+    "resnet": (build_resnet_generator, build_resnet_discriminator, resnet_widths),
+}
+
+
+def check_attention(attention, network, image_shape):
+    """Raises a `ValueError` if `network` lacks self-attention though it is wanted."""
+    found = any(isinstance(layer, SelfAttention) for layer in network.layers)
+    if attention is not None and not found:
+        raise ValueError(
+            "Expected attention to be the height of hidden maps of both networks, half "
+            f"of {image_shape[0]} or a quarter. Received: attention={attention!r}, "
+            f"which the {network.name} does not have. Pass another, or more widths."
+        )
