@@ -19,7 +19,7 @@ import typer
 
 import kzoo
 
-WIDTHS = {"widths": (128, 64)}
+WIDTHS = {"widths": (64, 32)}
 MODELS = {
     "GAN": lambda shape, _: kzoo.models.GAN(shape, widths=(256, 512)),
     "DCGAN": lambda shape, _: kzoo.models.DCGAN(shape, **WIDTHS),
@@ -35,6 +35,12 @@ MODELS = {
     "ACGAN": lambda shape, n: kzoo.models.ACGAN(shape, num_classes=n, **WIDTHS),
     "InfoGAN": lambda shape, n: kzoo.models.InfoGAN(shape, categories=n, **WIDTHS),
     "LSGAN": lambda shape, _: kzoo.models.LSGAN(shape, **WIDTHS),
+    "SAGAN": lambda shape, n: kzoo.models.SAGAN(
+        shape, num_classes=n, widths=(32, 32, 32)
+    ),
+    "BigGAN": lambda shape, n: kzoo.models.BigGAN(
+        shape, num_classes=n, widths=(32, 32, 32)
+    ),
     "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
 }
 

@@ -1,23 +1,27 @@
 """The zoo."""
 
 from kzoo.models.acgan import ACGAN
+from kzoo.models.biggan import BigGAN
 from kzoo.models.cgan import CGAN
 from kzoo.models.gan import DCGAN, GAN
 from kzoo.models.infogan import InfoGAN
 from kzoo.models.lsgan import LSGAN
 from kzoo.models.r3gan import R3GAN
+from kzoo.models.sagan import SAGAN
 from kzoo.models.sngan import SNGAN
 from kzoo.models.vae import VAE
 from kzoo.models.wgan import WGAN, WGANGP
 
 __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "ACGAN",
+    "BigGAN",
     "CGAN",
     "DCGAN",
     "GAN",
     "InfoGAN",
     "LSGAN",
     "R3GAN",
+    "SAGAN",
     "SNGAN",
     "VAE",
     "WGAN",

@@ -81,6 +81,7 @@ def build_resnet_generator(
 
     x = normalized(layers.Dense(height * width * widths[0]), kernels)(x)
     x = layers.Reshape((height, width, widths[0]))(x)
+    x = attended(x, attention, kernels)
     for width in widths[1:]:
         x = up_block(x, width, normalize, kernels)
         x = attended(x, attention, kernels)

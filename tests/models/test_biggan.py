@@ -1,0 +1,86 @@
+"""BigGAN: a class and a chunk of latents for every block."""
+
+import itertools
+import math
+
+import keras
+import numpy as np
+import pytest
+from conformance import check_model, with_fixed_vectors
+from conftest import wave
+from keras import ops
+
+from kzoo.models import BigGAN
+from kzoo.models.biggan import conditional_batch_norm
+
+NAMES = ("discriminator_loss", "generator_loss", "sample_mean", "sample_std")
+GOLDEN = (3.676842, -2.607048, 0.5310497, 0.0197976)
+MAKE = {
+    "small": lambda: with_fixed_vectors(
+        BigGAN((8, 8, 1), 4, widths=(8, 4), embedding_dim=3, num_classes=3)
+    )
+}
+
+
+def test_biggan_conforms(tmp_path):
+    check_model(MAKE["small"], dict(zip(NAMES, GOLDEN, strict=True)), tmp_path)
+
+
+def trainable(network):
+    return sum(math.prod(v.shape) for v in network.trainable_variables)
+
+
+def test_size_is_that_of_stem_blocks_and_shared_embedding():
+    classes, shared, chunk, widths = 10, 128, 20, (64, 32, 16)
+    model = BigGAN((28, 28, 1), widths=widths, num_classes=classes)
+    assert model.latent_dim == 3 * chunk and model.attention == 14
+    expected = classes * shared + (chunk + 1) * 7 * 7 * 64  # embedding and stem
+    for inside, outside in itertools.pairwise(widths):
+        expected += 9 * inside * outside + 9 * outside**2 + inside * outside
+        expected += 2 * (chunk + shared) * (inside + outside)  # gains and biases
+    expected += 3 * 32 * 4 + 4 * 32 + 1  # attention over maps of 14 pixels
+    expected += 2 * 16 + 9 * 16 + 1
+    assert trainable(model.generator) == expected
+
+
+def test_gain_and_bias_are_linear_in_the_condition():
+    x, condition = keras.Input((2, 2, 3)), keras.Input((4,))
+    outputs = conditional_batch_norm(x, condition)
+    network = keras.Model([x, condition], outputs)
+    images, given = wave((5, 2, 2, 3)), wave((5, 4), phase=1.0)
+    at_zero = network([images, 0 * given])  # moving mean 0 and variance 1
+    np.testing.assert_allclose(ops.convert_to_numpy(at_zero), images, rtol=1e-3)
+    once, twice = (
+        ops.convert_to_numpy(network([images, k * given])) for k in (1.0, 2.0)
+    )
+    np.testing.assert_allclose(twice - images, 2 * (once - images), atol=5e-3)
+
+
+def test_latents_are_cut_in_equal_chunks():
+    with pytest.raises(ValueError, match="multiple of 2"):
+        BigGAN((8, 8, 1), 5, widths=(4, 4), num_classes=2)
+
+
+def test_truncation_cuts_the_latents_off():
+    model = BigGAN((8, 8, 1), 4, widths=(4, 4), num_classes=2)
+    free = model.draw_latents(4000, seed=0)
+    cut = model.draw_latents(4000, seed=0, truncation=0.5)
+    assert np.abs(free).max() > 3 and np.abs(cut).max() <= 0.5
+    np.testing.assert_array_equal(np.sign(free), np.sign(cut))
+    # The variance of a normal cut off at t: 1 - 2 t pdf(t) / (2 cdf(t) - 1).
+    pdf = math.exp(-0.125) / math.sqrt(2 * math.pi)
+    expected = 1 - 2 * 0.5 * pdf / math.erf(0.5 / math.sqrt(2))
+    assert cut.var() == pytest.approx(expected, rel=0.03)
+    images = model.sample(3, seed=0, truncation=0.5)
+    assert not np.array_equal(images, model.sample(3, seed=0))
+    with pytest.raises(ValueError, match="above 0"):
+        model.sample(3, truncation=0)
+
+
+def test_the_papers_defaults():
+    model = BigGAN((8, 8, 1), widths=(8, 4), num_classes=2)
+    assert (model.loss_name, model.discriminator_steps) == ("hinge", 2)
+    for name, rate in {"discriminator": 2e-4, "generator": 5e-5}.items():
+        optimizer = model.default_optimizer()[name]
+        rates = (optimizer.learning_rate, optimizer.beta_1, optimizer.beta_2)
+        assert [float(x) for x in rates] == pytest.approx([rate, 0.0, 0.999])
