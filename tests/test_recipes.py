@@ -36,7 +36,7 @@ def check_output(output, result, epochs):
         assert animation.n_frames == epochs
 
 
-RECIPES = ["acgan", "cgan", "gan", "infogan", "lsgan", "r3gan", "sngan", "vae", "wgan"]
+RECIPES = ["aae", "acgan", "cgan", "gan", "infogan", "lsgan", "r3gan", "sngan", "vae", "vaegan", "wgan"]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -1,5 +1,6 @@
 """The zoo."""
 
+from kzoo.models.aae import AAE
 from kzoo.models.acgan import ACGAN
 from kzoo.models.cgan import CGAN
 from kzoo.models.gan import DCGAN, GAN
@@ -8,9 +9,11 @@ from kzoo.models.lsgan import LSGAN
 from kzoo.models.r3gan import R3GAN
 from kzoo.models.sngan import SNGAN
 from kzoo.models.vae import VAE
+from kzoo.models.vaegan import VAEGAN
 from kzoo.models.wgan import WGAN, WGANGP
 
 __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
+    "AAE",
     "ACGAN",
     "CGAN",
     "DCGAN",
@@ -20,6 +23,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "R3GAN",
     "SNGAN",
     "VAE",
+    "VAEGAN",
     "WGAN",
     "WGANGP",
 ]
