@@ -36,16 +36,22 @@ def check_output(output, result, epochs):
         assert animation.n_frames == epochs
 
 
-<<<<<<< HEAD
-RECIPES = ["aae", "acgan", "cgan", "gan", "infogan", "lsgan", "r3gan", "sngan", "vae", "vaegan", "wgan"]
+RECIPES = [
+    "aae",
+    "acgan",
+    "cgan",
+    "gan",
+    "infogan",
+    "lsgan",
+    "r3gan",
+    "sngan",
+    "vae",
+    "vaegan",
+    "wgan",
+]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-=======
-@pytest.mark.parametrize(
-    "recipe", ["aae.py", "gan.py", "vae.py", "vaegan.py", "wgan.py"]
-)
->>>>>>> 37c4bc5 (WIP)
 def test_recipe_trains_and_writes_what_it_says(recipe, tmp_path, python):
     output = tmp_path / "run"
     arguments = ["--epochs", 2, "--limit", 96, "--output", output]

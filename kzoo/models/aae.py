@@ -1,11 +1,13 @@
 """Adversarial autoencoder: Makhzani et al., arXiv:1511.05644.
 
-An autoencoder whose codes come to be spread like the prior N(0, I): a discriminator
-tells codes from draws of the prior, and the encoder learns to fool it. The encoder is
-deterministic, the first of the three kinds in section 2. Differs from the paper:
-Keras's initial weights, a prior of standard deviation 1 instead of 5, and learning
-rates that stay. Most implementations take Adam instead of the paper's momentum, with
-which the codes keep closer to the prior.
+An autoencoder whose codes come to be spread like the prior: a discriminator tells codes
+from draws of the prior, and the encoder learns to fool it. The encoder is
+deterministic, the first of the three kinds in section 2. Differs from the paper: the
+prior is N(0, I), not of standard deviation 5, unless `prior` is overridden; initial
+weights are Keras's; the rates of momentum stay as they are, and that of the
+reconstruction is lower, as codes soon left the prior at 0.005. Labels, if there are
+any, are given to all three networks: to the decoder as in section 4, to the
+discriminator as in section 2.3.
 """
 
 import functools
@@ -34,6 +36,7 @@ def build_encoder(image_shape, latent_dim, widths, num_classes=None, build=None)
 
 
 def build_discriminator(image_shape, latent_dim, widths, num_classes=None, hidden=()):
+    """Codes to a logit, through dense layers of the `hidden` widths."""
     codes = keras.Input((latent_dim,), name="codes")
     label_inputs, x = vector_and_label(codes, num_classes)
     for width in hidden:
@@ -53,8 +56,9 @@ class AAE(AutoencoderVerbs, GenerativeModel):
     """Adversarial autoencoder (arXiv:1511.05644): an autoencoder to draw from.
 
     Logs `autoencoder_loss`, the squared error summed over pixels, mean over images, and
-    `discriminator_loss` and `encoder_loss`, which are log 4 and log 2 while codes and
-    prior cannot be told apart. It has no likelihood.
+    in nats `discriminator_loss` and `encoder_loss`, which are log 4 and log 2 while
+    codes and prior cannot be told apart. It has no likelihood. Only draws of the prior
+    are needed, no density: a subclass may override `prior`, say by a swiss roll.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -123,7 +127,7 @@ class AAE(AutoencoderVerbs, GenerativeModel):
         return keras.Model(inputs, outputs, name="autoencoder")
 
     def default_optimizer(self):
-        # The loss is a sum over pixels, and the rate that of their mean.
+        # Of a sum over pixels, so that the rate of their mean is the same at any size.
         rate = 0.8 / math.prod(self.image_shape)
         return {
             "autoencoder": keras.optimizers.SGD(rate, momentum=0.9),
@@ -155,7 +159,8 @@ class AAE(AutoencoderVerbs, GenerativeModel):
 
     def discriminator_loss(self, images, labels=None, training=True):
         codes = ops.stop_gradient(self.encode_batch(images, labels, training))
-        real = self.logits(self.noise(ops.shape(codes)), labels, training)
+        prior = self.prior(self.noise(ops.shape(codes)))
+        real = self.logits(prior, labels, training)
         fake = self.logits(codes, labels, training)
         loss = self.game.discriminator(real, fake)
         return loss, {"discriminator_loss": loss}

@@ -16,11 +16,14 @@ from keras import ops
 
 from kzoo import backend, checks, losses
 from kzoo.layers import Sampling
-from kzoo.models.gan import ARCHITECTURES
+from kzoo.models import gan
 from kzoo.models.vae import posterior_layers
 from kzoo.networks import check_widths, network
 from kzoo.training import GenerativeModel
 from kzoo.verbs import AutoencoderVerbs
+
+# Not "resnet", whose features are sums over all pixels and do not say what is where.
+ARCHITECTURES = {name: gan.ARCHITECTURES[name] for name in ("dcgan", "mlp")}
 
 
 def build_encoder(image_shape, latent_dim, widths, num_classes=None, build=None):
@@ -145,33 +148,47 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
         return self.report(logs, images)
 
     def encoder_loss(self, images, labels=None, training=True):
-        kl, reconstruction, _ = self.terms(images, labels, training)
+        mean, log_var = self.posterior(images, labels, training)
+        decoded = self.decoded(mean, log_var, labels, training)
+        kl = ops.mean(losses.normal_kl(mean, log_var))
+        reconstruction, _, _ = self.compared(images, decoded, labels, training)
         loss = kl + reconstruction
         return loss, {"encoder_loss": loss, "kl": kl, "reconstruction": reconstruction}
 
     def decoder_loss(self, images, labels=None, training=True):
-        _, reconstruction, cross_entropy = self.terms(images, labels, training)
+        reconstruction, cross_entropy = self.game(images, labels, training)
         loss = self.gamma * reconstruction - cross_entropy
         return loss, {"decoder_loss": loss}
 
     def discriminator_loss(self, images, labels=None, training=True):
-        _, _, cross_entropy = self.terms(images, labels, training)
+        _, cross_entropy = self.game(images, labels, training)
         return cross_entropy, {"discriminator_loss": cross_entropy}
 
-    def terms(self, images, labels, training):
-        """L_prior, L_llike and L_GAN of algorithm 1, means over the batch."""
-        mean, log_var = self.posterior(images, labels, training)
-        latents = self.sampling(mean, log_var, self.noise(ops.shape(mean)))
-        reconstructed = self.generate_batch(latents, labels, training)
-        sampled = self.generate_batch(self.noise(ops.shape(mean)), labels, training)
-
-        real, expected = self.judged(images, labels, training)
-        fake, received = self.judged(reconstructed, labels, training)
-        drawn, _ = self.judged(sampled, labels, training)
-        kl = ops.mean(losses.normal_kl(mean, log_var))
-        reconstruction = -ops.mean(losses.normal_log_density(expected, received))
+    def game(self, images, labels, training):
+        """L_llike and L_GAN of algorithm 1 in nats, means over the batch."""
+        posterior = self.posterior(images, labels, training)
+        decoded = self.decoded(*posterior, labels, training)
+        latents = self.prior(self.noise(ops.shape(posterior[0])))
+        samples = self.generate_batch(latents, labels, training)
+        reconstruction, real, fake = self.compared(images, decoded, labels, training)
+        drawn, _ = self.judged(samples, labels, training)
         wrong = ops.softplus(-real) + ops.softplus(fake) + ops.softplus(drawn)
-        return kl, reconstruction, ops.mean(wrong)
+        return reconstruction, ops.mean(wrong)
+
+    def decoded(self, mean, log_var, labels, training):
+        """Images decoded from one draw of each posterior."""
+        latents = self.sampling(mean, log_var, self.noise(ops.shape(mean)))
+        return self.generate_batch(latents, labels, training)
+
+    def compared(self, images, decoded, labels, training):
+        """Equation 7: -log N(features of images; features of `decoded`, I), a mean.
+
+        Returns it in nats with both logits, `(batch, 1)`.
+        """
+        real, expected = self.judged(images, labels, training)
+        fake, received = self.judged(decoded, labels, training)
+        nats = -losses.normal_log_density(expected, received)
+        return ops.mean(nats), real, fake
 
     def posterior(self, images, labels=None, training=False):
         """Mean and log variance of q(latents | images), each `(batch, latent_dim)`."""
