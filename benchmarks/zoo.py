@@ -1,4 +1,4 @@
-"""Every GAN of the zoo at one budget: as many steps of the generator, similar networks.
+"""Every adversary of the zoo at one budget: as many steps, similar networks.
 
 FID, precision and coverage compare as many samples with the test images. Models of
 labels are also asked for 1,000 images of each class: `right` is the share that the data
@@ -35,6 +35,8 @@ MODELS = {
     "ACGAN": lambda shape, n: kzoo.models.ACGAN(shape, num_classes=n, **WIDTHS),
     "InfoGAN": lambda shape, n: kzoo.models.InfoGAN(shape, categories=n, **WIDTHS),
     "LSGAN": lambda shape, _: kzoo.models.LSGAN(shape, **WIDTHS),
+    "AAE": lambda shape, _: kzoo.models.AAE(shape),
+    "VAEGAN": lambda shape, _: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),
     "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
 }
 

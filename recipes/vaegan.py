@@ -17,7 +17,7 @@ def main(
     dataset: str = "digits",
     epochs: int = 100,
     batch_size: int = 64,
-    latent_dim: int = 64,
+    latent_dim: int = 16,
     architecture: str = "dcgan",
     split: str = "train",
     test_split: str = "test",
