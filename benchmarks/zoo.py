@@ -1,4 +1,4 @@
-"""Every GAN of the zoo at one budget: as many steps of the generator, similar networks.
+"""Every adversary of the zoo at one budget: as many steps, similar networks.
 
 FID, precision and coverage compare as many samples with the test images. Models of
 labels are also asked for 1,000 images of each class: `right` is the share that the data
@@ -41,6 +41,8 @@ MODELS = {
     "BigGAN": lambda shape, n: kzoo.models.BigGAN(
         shape, num_classes=n, widths=(32, 32, 32)
     ),
+    "AAE": lambda shape, _: kzoo.models.AAE(shape),
+    "VAEGAN": lambda shape, _: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),
     "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
 }
 

@@ -122,14 +122,10 @@ class AutoencoderVerbs(Verbs):
     """The verbs of a model that can also encode.
 
     The model has `encode_batch` and `reconstruct_batch` as well, tensors to tensors.
-    One with a likelihood has `binarize`, whether it models pixels as 0 or 1, and
-    `log_weights_batch`, which maps images, latent noise `(batch, samples, latent_dim)`
-    and labels to two tensors `(batch, samples)` in nats: log p(images | latents), and
-    log p(latents) - log q(latents | images).
     """
 
     def encode(self, images, labels=None):
-        """Posterior means `(n, latent_dim)` of images `(n, h, w, c)`, float32."""
+        """Codes, or posterior means, `(n, latent_dim)` of images `(n, h, w, c)`."""
         images = checks.images_array(images, self.image_shape)
         return self._run(self.encode_batch, images, labels)
 
@@ -138,9 +134,31 @@ class AutoencoderVerbs(Verbs):
         return self.generate(latents, labels)
 
     def reconstruct(self, images, labels=None):
-        """Images decoded from the posterior means of `images`, in [0, 1], float32."""
+        """Images decoded from what `encode` returns, in [0, 1], float32."""
         images = checks.images_array(images, self.image_shape)
         return self._run(self.reconstruct_batch, images, labels)
+
+    def signatures(self):
+        shape = (None, *self.image_shape)
+        images = keras.InputSpec(shape=shape, dtype="float32", name="images")
+        inputs = [images, *self.label_specs()]
+        generate = super().signatures()["generate"]
+        return {
+            "reconstruct": (self.reconstruct_batch, inputs),
+            "encode": (self.encode_batch, inputs),
+            "decode": generate,
+            "generate": generate,
+        }
+
+
+class LikelihoodVerbs(AutoencoderVerbs):
+    """The verbs of an autoencoder that gives images a likelihood.
+
+    The model has `binarize`, whether it models pixels as 0 or 1, and
+    `log_weights_batch`, which maps images, latent noise `(batch, samples, latent_dim)`
+    and labels to two tensors `(batch, samples)` in nats: log p(images | latents), and
+    log p(latents) - log q(latents | images).
+    """
 
     def elbo(self, images, samples=10, labels=None, seed=0):
         """The evidence lower bound and its parts, in nats, by sampling the posterior.
@@ -207,18 +225,6 @@ class AutoencoderVerbs(Verbs):
                 run = self._compiled(self.log_weights_batch)
                 parts.append([ops.convert_to_numpy(part) for part in run(*tensors)])
             yield np.concatenate(parts, axis=2).astype("float64")
-
-    def signatures(self):
-        shape = (None, *self.image_shape)
-        images = keras.InputSpec(shape=shape, dtype="float32", name="images")
-        inputs = [images, *self.label_specs()]
-        generate = super().signatures()["generate"]
-        return {
-            "reconstruct": (self.reconstruct_batch, inputs),
-            "encode": (self.encode_batch, inputs),
-            "decode": generate,
-            "generate": generate,
-        }
 
 
 def truncated(normal, limit):

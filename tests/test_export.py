@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conformance import batch
 
-from kzoo.models import DCGAN, VAE
+from kzoo.models import AAE, DCGAN, VAE, VAEGAN
 
 SERVE = """
 import sys
@@ -39,6 +39,8 @@ assert draw(9, 1).min() >= 0 and draw(9, 1).max() <= 1
     "make, default",
     [
         (lambda: VAE((8, 8, 1), 3, "conv", widths=(4,)), "reconstruct"),
+        (lambda: AAE((8, 8, 1), 3, widths=(4,)), "reconstruct"),
+        (lambda: VAEGAN((8, 8, 1), 3, widths=(4,)), "reconstruct"),
         (lambda: DCGAN((8, 8, 3), 3, widths=(4,), num_classes=2), "generate"),
     ],
 )

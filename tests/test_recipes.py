@@ -38,7 +38,7 @@ def check_output(output, result, epochs):
 
 LABELLED = ["acgan", "biggan", "cgan"]
 PERHAPS_LABELLED = ["sagan", "sngan"]
-RECIPES = ["gan", "infogan", "lsgan", "r3gan", "vae", "wgan"]
+RECIPES = ["aae", "gan", "infogan", "lsgan", "r3gan", "vae", "vaegan", "wgan"]
 RECIPES += LABELLED + PERHAPS_LABELLED
 
 

@@ -1,5 +1,6 @@
 """The zoo."""
 
+from kzoo.models.aae import AAE
 from kzoo.models.acgan import ACGAN
 from kzoo.models.biggan import BigGAN
 from kzoo.models.cgan import CGAN
@@ -10,9 +11,11 @@ from kzoo.models.r3gan import R3GAN
 from kzoo.models.sagan import SAGAN
 from kzoo.models.sngan import SNGAN
 from kzoo.models.vae import VAE
+from kzoo.models.vaegan import VAEGAN
 from kzoo.models.wgan import WGAN, WGANGP
 
 __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
+    "AAE",
     "ACGAN",
     "BigGAN",
     "CGAN",
@@ -24,6 +27,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "SAGAN",
     "SNGAN",
     "VAE",
+    "VAEGAN",
     "WGAN",
     "WGANGP",
 ]

@@ -21,7 +21,7 @@ from kzoo.networks import (
     vector_and_label,
 )
 from kzoo.training import GenerativeModel
-from kzoo.verbs import AutoencoderVerbs
+from kzoo.verbs import LikelihoodVerbs
 
 
 def build_mlp_encoder(
@@ -99,7 +99,7 @@ ARCHITECTURES = {
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class VAE(AutoencoderVerbs, GenerativeModel):
+class VAE(LikelihoodVerbs, GenerativeModel):
     """Variational autoencoder (arXiv:1312.6114): a density with an encoder.
 
     Logs `loss` (reconstruction + beta * kl), `reconstruction` (negative log-likelihood)

@@ -150,7 +150,8 @@ def check_shapes(argument, own, inputs, outputs, num_classes=None):
         own: a `keras.Model` or layer.
         inputs: shape of its input without the batch axis; with `num_classes`, the first
             of two inputs, the second being int labels.
-        outputs: shape of its output without the batch axis, or a list of them.
+        outputs: shape of its output without the batch axis, or a list of them,
+            in which None is any shape.
     """
     tensors = keras.KerasTensor((None, *inputs))
     expected = f"(batch, {', '.join(map(str, inputs))})"
@@ -165,8 +166,17 @@ def check_shapes(argument, own, inputs, outputs, num_classes=None):
             f"Received: {own!r}, which fails: {error}"
         ) from error
     received = list(received) if isinstance(outputs, list) else received
-    if received != outputs:
+    if not _fits(received, outputs):
         raise ValueError(
             f"Expected {argument} to map {expected} to outputs of shape {outputs}, the "
             f"batch axis left out. Received: {argument} with outputs {received}."
         )
+
+
+def _fits(received, expected):
+    if not isinstance(expected, list):
+        return received == expected
+    return len(received) == len(expected) and all(
+        shape is None or shape == other
+        for shape, other in zip(expected, received, strict=True)
+    )

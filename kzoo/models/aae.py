@@ -1,0 +1,200 @@
+"""Adversarial autoencoder: Makhzani et al., arXiv:1511.05644.
+
+An autoencoder whose codes come to be spread like the prior: a discriminator tells codes
+from draws of the prior, and the encoder learns to fool it. The encoder is
+deterministic, the first of the three kinds in section 2. Differs from the paper: the
+prior is N(0, I), not of standard deviation 5, unless `prior` is overridden; initial
+weights are Keras's; the rates of momentum stay as they are, and that of the
+reconstruction is lower, as codes soon left the prior at 0.005. Labels, if there are
+any, are given to all three networks: to the decoder as in section 4, to the
+discriminator as in section 2.3.
+"""
+
+import functools
+import math
+
+import keras
+from keras import layers, ops
+
+from kzoo import backend, checks, losses
+from kzoo.models.vae import (
+    build_conv_decoder,
+    build_conv_encoder,
+    build_mlp_decoder,
+    build_mlp_encoder,
+)
+from kzoo.networks import check_widths, network, vector_and_label
+from kzoo.training import GenerativeModel
+from kzoo.verbs import AutoencoderVerbs
+
+
+def build_encoder(image_shape, latent_dim, widths, num_classes=None, build=None):
+    """An encoder of the VAE, of which only the means are kept: they are the codes."""
+    encoder = build(image_shape, latent_dim, widths, num_classes)
+    codes, _ = encoder.outputs
+    return network(encoder.inputs, codes, "encoder")
+
+
+def build_discriminator(image_shape, latent_dim, widths, num_classes=None, hidden=()):
+    """Codes to a logit, through dense layers of the `hidden` widths."""
+    codes = keras.Input((latent_dim,), name="codes")
+    label_inputs, x = vector_and_label(codes, num_classes)
+    for width in hidden:
+        x = layers.Dense(width, activation="relu")(x)
+    logits = layers.Dense(1, dtype="float32")(x)
+    return network([codes, *label_inputs], logits, "discriminator")
+
+
+ARCHITECTURES = {
+    "conv": (build_conv_encoder, build_conv_decoder, (32, 64)),
+    "mlp": (build_mlp_encoder, build_mlp_decoder, (1000, 1000)),
+}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class AAE(AutoencoderVerbs, GenerativeModel):
+    """Adversarial autoencoder (arXiv:1511.05644): an autoencoder to draw from.
+
+    Logs `autoencoder_loss`, the squared error summed over pixels, mean over images, and
+    in nats `discriminator_loss` and `encoder_loss`, which are log 4 and log 2 while
+    codes and prior cannot be told apart. It has no likelihood. Only draws of the prior
+    are needed, no density: a subclass may override `prior`, say by a swiss roll.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        latent_dim: number of latents. A deterministic encoder cannot fill more
+            dimensions than the images have: the paper takes 8 for MNIST.
+        architecture: `"mlp"` or `"conv"`, which halves the sides once for each width.
+        widths: layer widths from image to latents; the decoder mirrors them. Defaults
+            to the paper's `(1000, 1000)` for `"mlp"`, `(32, 64)` for `"conv"`.
+        discriminator_widths: layer widths of the discriminator.
+        num_classes: number of labels to condition all three networks on, or None.
+        encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
+            codes `(batch, latent_dim)`.
+        decoder: your own `keras.Model` from latents, or `[latents, labels]`, to logits
+            of pixels `(batch, *image_shape)`, without a sigmoid.
+        discriminator: your own `keras.Model` from latents, or `[latents, labels]`, to
+            one logit, `(batch, 1)`, without a sigmoid.
+
+    Example:
+
+    >>> images, _ = kzoo.data.load("digits")
+    >>> model = kzoo.models.AAE(image_shape=(8, 8, 1), latent_dim=8)
+    >>> model.compile()
+    >>> model.fit(images, epochs=20)
+    >>> model.sample(16).shape
+    (16, 8, 8, 1)
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        latent_dim=8,
+        architecture="mlp",
+        widths=None,
+        discriminator_widths=(1000, 1000),
+        num_classes=None,
+        encoder=None,
+        decoder=None,
+        discriminator=None,
+        **kwargs,
+    ):
+        super().__init__(image_shape, latent_dim, num_classes, **kwargs)
+        checks.one_of("architecture", architecture, ARCHITECTURES)
+        from_images, build_decoder, default_widths = ARCHITECTURES[architecture]
+        self.architecture = architecture
+        self.widths = check_widths(default_widths if widths is None else widths)
+        self.discriminator_widths = check_widths(discriminator_widths)
+        self.game = losses.NonSaturating()
+
+        code, pixels = (self.latent_dim,), self.image_shape
+        build = functools.partial(build_encoder, build=from_images)
+        self.add_network("encoder", encoder, build, pixels, code)
+        self.add_network("decoder", decoder, build_decoder, code, pixels)
+        build = functools.partial(build_discriminator, hidden=self.discriminator_widths)
+        self.add_network("discriminator", discriminator, build, code, (1,))
+        self.autoencoder = self.chained()
+        self.watch("autoencoder_loss", "discriminator_loss", "encoder_loss")
+        self.built = True
+
+    def chained(self):
+        """Encoder and decoder as one network, which the reconstruction phase trains."""
+        images, labels = keras.Input(self.image_shape), None
+        if self.num_classes:
+            labels = keras.Input((), dtype="int32")
+        inputs = self.given(images, labels)
+        outputs = self.decoder(self.given(self.encoder(inputs), labels))
+        return keras.Model(inputs, outputs, name="autoencoder")
+
+    def default_optimizer(self):
+        # Of a sum over pixels, so that the rate of their mean is the same at any size.
+        rate = 0.8 / math.prod(self.image_shape)
+        return {
+            "autoencoder": keras.optimizers.SGD(rate, momentum=0.9),
+            "discriminator": keras.optimizers.SGD(0.1, momentum=0.1),
+            "encoder": keras.optimizers.SGD(0.1, momentum=0.1),
+        }
+
+    @backend.portable_step
+    def train_step(self, images, labels=None):
+        # Section 2: the reconstruction phase, then the regularisation phase.
+        logs = self.minimize(self.autoencoder_loss, images, labels, over="autoencoder")
+        logs |= self.minimize(
+            self.discriminator_loss, images, labels, over="discriminator"
+        )
+        logs |= self.minimize(self.encoder_loss, images, labels, over="encoder")
+        return self.report(logs, images)
+
+    @backend.portable_step
+    def test_step(self, images, labels=None):
+        _, logs = self.autoencoder_loss(images, labels, training=False)
+        logs |= self.discriminator_loss(images, labels, training=False)[1]
+        logs |= self.encoder_loss(images, labels, training=False)[1]
+        return self.report(logs, images)
+
+    def autoencoder_loss(self, images, labels=None, training=True):
+        outputs = self.reconstruct_batch(images, labels, training)
+        loss = ops.mean(ops.sum(ops.square(images - outputs), axis=(1, 2, 3)))
+        return loss, {"autoencoder_loss": loss}
+
+    def discriminator_loss(self, images, labels=None, training=True):
+        codes = ops.stop_gradient(self.encode_batch(images, labels, training))
+        prior = self.prior(self.noise(ops.shape(codes)))
+        real = self.logits(prior, labels, training)
+        fake = self.logits(codes, labels, training)
+        loss = self.game.discriminator(real, fake)
+        return loss, {"discriminator_loss": loss}
+
+    def encoder_loss(self, images, labels=None, training=True):
+        codes = self.encode_batch(images, labels, training)
+        loss = self.game.generator(None, self.logits(codes, labels, training))
+        return loss, {"encoder_loss": loss}
+
+    def logits(self, latents, labels, training):
+        """The discriminator's score `(batch, 1)`: large for draws of the prior."""
+        logits = self.discriminator(self.given(latents, labels), training=training)
+        return ops.cast(logits, "float32")
+
+    def call(self, inputs, training=False):
+        images, labels = inputs if self.num_classes else (inputs, None)
+        return self.reconstruct_batch(checks.unit_range(images), labels, training)
+
+    def encode_batch(self, images, labels=None, training=False):
+        codes = self.encoder(self.given(images, labels), training=training)
+        return ops.cast(codes, "float32")
+
+    def generate_batch(self, latents, labels=None):
+        outputs = self.decoder(self.given(latents, labels), training=False)
+        return ops.sigmoid(ops.cast(outputs, "float32"))
+
+    def reconstruct_batch(self, images, labels=None, training=False):
+        outputs = self.autoencoder(self.given(images, labels), training=training)
+        return ops.sigmoid(ops.cast(outputs, "float32"))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "architecture": self.architecture,
+            "widths": self.widths,
+            "discriminator_widths": self.discriminator_widths,
+        }
