@@ -16,41 +16,44 @@ import typer
 
 import kzoo
 
-MODELS = {
-    "GAN": lambda shape: kzoo.models.GAN(shape, 2, widths=(128, 128)),
-    "WGANGP": lambda shape: kzoo.models.WGANGP(shape, 2, "mlp", widths=(128, 128)),
-    "R3GAN's game": lambda shape: kzoo.models.GAN(
-        shape,
-        2,
-        widths=(128, 128),
-        loss="relativistic_pairing",
-        penalty=("r1", "r2"),
-        penalty_weight=0.1,
-        dropout=0.0,
-    ),
-    "DCGAN": lambda shape: kzoo.models.DCGAN(shape, 100, widths=(128, 64)),
-}
+MLP = {"architecture": "mlp", "widths": (128, 128), "dropout": 0.0}
+DCGAN = {"architecture": "dcgan", "widths": (64, 32)}
+R3GAN = {"loss": "relativistic_pairing", "penalty": ("r1", "r2"), "penalty_weight": 0.1}
+
+
+def games(latent_dim, networks):
+    """The games on the same networks: `{name: function of the shape}`, a model."""
+    models, own = kzoo.models, {**networks, **R3GAN, "normalization": None}
+    return {
+        "GAN": lambda shape: models.GAN(shape, latent_dim, **networks),
+        "WGANGP": lambda shape: models.WGANGP(shape, latent_dim, **networks),
+        "SNGAN": lambda shape: models.SNGAN(shape, latent_dim, **networks),
+        "R3GAN's game": lambda shape: models.GAN(shape, latent_dim, **own),
+    }
+
+
 RUNS = {  # data set: (models, batch size)
-    "ring-8": (["GAN", "WGANGP", "R3GAN's game"], 512),
-    "grid-25": (["GAN", "WGANGP", "R3GAN's game"], 512),
-    "stacked_mnist": (["DCGAN"], 64),
+    "ring-8": (games(2, MLP), 512),
+    "grid-25": (games(2, MLP), 512),
+    "stacked_mnist": (games(100, DCGAN), 64),
 }
 
 
 def main(
     datasets: str = ",".join(RUNS),
+    models: str = "GAN,WGANGP,SNGAN,R3GAN's game",
     steps: int = 10_000,
     seeds: int = 3,
     output: Path = Path("saved_models/modes"),
 ):
     for dataset in datasets.split(","):
-        names, batch_size = RUNS[dataset]
+        builders, batch_size = RUNS[dataset]
         images, _ = kzoo.data.load(dataset)
-        for name in names:
+        for name in models.split(","):
             runs = []
             for seed in range(seeds):
                 keras.utils.set_random_seed(seed)
-                model = MODELS[name](images.shape[1:])
+                model = builders[name](images.shape[1:])
                 model.compile()
                 train(model, images, batch_size, steps)
                 model.save(output / f"{name}_{dataset}_{seed}.keras")

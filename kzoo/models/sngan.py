@@ -30,6 +30,8 @@ class SNGAN(GAN):
         latent_dim: number of latents.
         architecture, loss, normalization, discriminator_steps: as in `GAN`, by default
             the paper's: `"resnet"`, `"hinge"`, `"spectral"` and 5.
+        dropout: share of the `"mlp"` discriminator's hidden units that a step leaves
+            out.
         num_classes: number of labels to condition both networks on, or None.
         conditioning: as in `GAN`. None means `"projection"` where there are labels.
         **kwargs: any other argument of `GAN`.
@@ -52,6 +54,7 @@ class SNGAN(GAN):
         loss="hinge",
         normalization="spectral",
         discriminator_steps=5,
+        dropout=0.0,
         num_classes=None,
         conditioning=None,
         **kwargs,
@@ -64,6 +67,7 @@ class SNGAN(GAN):
             architecture=architecture,
             loss=loss,
             discriminator_steps=discriminator_steps,
+            dropout=dropout,
             normalization=normalization,
             num_classes=num_classes,
             conditioning=conditioning,
