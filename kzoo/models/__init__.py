@@ -7,6 +7,7 @@ from kzoo.models.infogan import InfoGAN
 from kzoo.models.lsgan import LSGAN
 from kzoo.models.r3gan import R3GAN
 from kzoo.models.sngan import SNGAN
+from kzoo.models.stylegan2 import StyleGAN2
 from kzoo.models.vae import VAE
 from kzoo.models.wgan import WGAN, WGANGP
 
@@ -19,6 +20,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "LSGAN",
     "R3GAN",
     "SNGAN",
+    "StyleGAN2",
     "VAE",
     "WGAN",
     "WGANGP",
