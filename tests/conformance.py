@@ -192,10 +192,10 @@ def check_bad_input(make):
         model.generate(np.zeros((2, model.latent_dim + 1)))
 
 
-def check_golden(make, golden):
+def check_golden(make, golden, scale=0.3):
     model = with_fixed_noise(compiled(make))
     for i, variable in enumerate(model.trainable_variables):
-        variable.assign(0.3 * wave(variable.shape, phase=i))
+        variable.assign(scale * wave(variable.shape, phase=i))
     got = {name: values[-1] for name, values in fit(model, epochs=2).items()}
     labels = None if model.num_classes is None else np.arange(6) % model.num_classes
     images = model.generate(wave((6, model.latent_dim)), labels)

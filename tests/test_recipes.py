@@ -36,18 +36,8 @@ def check_output(output, result, epochs):
         assert animation.n_frames == epochs
 
 
-RECIPES = [
-    "acgan",
-    "cgan",
-    "gan",
-    "infogan",
-    "lsgan",
-    "r3gan",
-    "sngan",
-    "stylegan2",
-    "vae",
-    "wgan",
-]
+RECIPES = ["acgan", "cgan", "gan", "infogan", "lsgan", "r3gan", "sngan", "stylegan2"]
+RECIPES += ["vae", "wgan"]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -45,6 +45,7 @@ class StyleGAN2(GAN):
             mirrors them. The first map is the image halved once for each width but
             one. Defaults to `r3gan_widths`: `(64, 32, 16)` for 28 pixels.
         mapping_layers: dense layers from latents to styles.
+        mapping_rate: learning rate of these layers, relative to that of others.
         mixing: share of the training images whose later convolutions, from a random
             one on, take the style of other latents.
         path_weight: what the path length penalty is multiplied by, or 0 for none. It is
@@ -82,6 +83,7 @@ class StyleGAN2(GAN):
         latent_dim=64,
         widths=None,
         mapping_layers=8,
+        mapping_rate=0.01,
         mixing=0.9,
         path_weight=8.0,
         path_every=4,
@@ -98,6 +100,7 @@ class StyleGAN2(GAN):
         check_no_generator(kwargs.get("generator"))
         widths = r3gan_widths(image_shape) if widths is None else check_widths(widths)
         self.mapping_layers = checks.positive_int("mapping_layers", mapping_layers)
+        self.mapping_rate = mapping_rate
         super().__init__(
             image_shape,
             latent_dim,
@@ -138,7 +141,9 @@ class StyleGAN2(GAN):
         # `GAN` would build those of its own architectures.
         build = {
             "generator": functools.partial(
-                build_stylegan_generator, mapping_layers=self.mapping_layers
+                build_stylegan_generator,
+                mapping_layers=self.mapping_layers,
+                mapping_rate=self.mapping_rate,
             ),
             "discriminator": build_stylegan_discriminator,
         }[name]
@@ -238,6 +243,7 @@ class StyleGAN2(GAN):
         return {
             **config,
             "mapping_layers": self.mapping_layers,
+            "mapping_rate": self.mapping_rate,
             "mixing": self.mixing,
             "path_weight": self.path_weight,
             "path_every": self.path_every,
