@@ -32,6 +32,7 @@ MODELS = {
         shape, num_classes=n, widths=(32, 32, 32)
     ),
     "R3GAN": lambda shape, _: kzoo.models.R3GAN(shape),
+    "StyleGAN2": lambda shape, _: kzoo.models.StyleGAN2(shape),
     "ACGAN": lambda shape, n: kzoo.models.ACGAN(shape, num_classes=n, **WIDTHS),
     "InfoGAN": lambda shape, n: kzoo.models.InfoGAN(shape, categories=n, **WIDTHS),
     "LSGAN": lambda shape, _: kzoo.models.LSGAN(shape, **WIDTHS),

@@ -190,10 +190,10 @@ def check_bad_input(make):
         model.generate(np.zeros((2, model.latent_dim + 1)))
 
 
-def check_golden(make, golden):
+def check_golden(make, golden, scale=0.3):
     model = with_fixed_noise(compiled(make))
     for i, variable in enumerate(model.trainable_variables):
-        variable.assign(0.3 * wave(variable.shape, phase=i))
+        variable.assign(scale * wave(variable.shape, phase=i))
     if getattr(model, "ema", None) is not None:  # starts as the generator does
         model.ema_generator.set_weights(model.generator.get_weights())
     got = {name: values[-1] for name, values in fit(model, epochs=2).items()}

@@ -38,7 +38,17 @@ def check_output(output, result, epochs):
 
 LABELLED = ["acgan", "biggan", "cgan"]
 PERHAPS_LABELLED = ["sagan", "sngan"]
-RECIPES = ["aae", "gan", "infogan", "lsgan", "r3gan", "vae", "vaegan", "wgan"]
+RECIPES = [
+    "aae",
+    "gan",
+    "infogan",
+    "lsgan",
+    "r3gan",
+    "stylegan2",
+    "vae",
+    "vaegan",
+    "wgan",
+]
 RECIPES += LABELLED + PERHAPS_LABELLED
 
 

@@ -10,6 +10,7 @@ from kzoo.models.lsgan import LSGAN
 from kzoo.models.r3gan import R3GAN
 from kzoo.models.sagan import SAGAN
 from kzoo.models.sngan import SNGAN
+from kzoo.models.stylegan2 import StyleGAN2
 from kzoo.models.vae import VAE
 from kzoo.models.vaegan import VAEGAN
 from kzoo.models.wgan import WGAN, WGANGP
@@ -26,6 +27,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "R3GAN",
     "SAGAN",
     "SNGAN",
+    "StyleGAN2",
     "VAE",
     "VAEGAN",
     "WGAN",

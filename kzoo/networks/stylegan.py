@@ -1,0 +1,161 @@
+"""StyleGAN2's networks: Karras et al., arXiv:1912.04958, figures 2c and 7, appendix B.
+
+A mapping network turns latents into styles, which scale the inputs of the generator's
+convolutions; the discriminator is residual. Written from the papers. Differs from them:
+maps are enlarged before a convolution and shrunk after one, as the figures have it, by
+a filter that repeats the edge beyond the border.
+"""
+
+import keras
+from keras import initializers, layers, ops
+
+from kzoo.layers import MinibatchStandardDeviation
+from kzoo.networks import halved, network
+from kzoo.networks.modulation import (
+    EqualizedConv2D,
+    EqualizedDense,
+    ModulatedConv2D,
+    StyledConv2D,
+    scaled_leaky_relu,
+)
+from kzoo.networks.r3gan import Smooth, downsampled, embedded, label_input
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class BilinearUpsampling(Smooth):
+    """`(batch, h, w, c)` to `(batch, 2h, 2w, c)`, differentiable twice."""
+
+    def call(self, images):
+        return super().call(ops.repeat(ops.repeat(images, 2, axis=1), 2, axis=2))
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class Synthesis(layers.Layer):
+    """Styles to images about [0, 1]: a learned map, styled convolutions, their sum.
+
+    The skip generator of figure 7b: at each resolution a 1x1 convolution makes an
+    image, to which the enlarged one of the resolution before is added.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        widths: channels of each resolution, the smallest first.
+
+    Call arguments:
+        styles: `(batch, 2 * len(widths), features)`, one for each convolution; the one
+            that makes an image shares the next convolution's.
+        noise: a map `(batch, height, width, 1)` of each of `noise_sizes`, or None.
+    """
+
+    def __init__(self, image_shape, widths, **kwargs):
+        super().__init__(**kwargs)
+        self.image_shape, self.widths = tuple(image_shape), tuple(widths)
+        self.styles = 2 * len(self.widths)
+        policy = self.dtype_policy
+        doubled = [w for width in self.widths for w in (width, width)]
+        self.convolutions = [StyledConv2D(w, 3, dtype=policy) for w in doubled[1:]]
+        self.to_images = [
+            ModulatedConv2D(self.image_shape[-1], 1, demodulate=False, dtype="float32")
+            for _ in self.widths
+        ]
+        self.enlarge = BilinearUpsampling(dtype=policy)
+        self.enlarge_image = BilinearUpsampling(dtype="float32")
+        height, width = halved(self.image_shape, len(self.widths) - 1, "stylegan2")
+        sizes = [(height * 2**i, width * 2**i) for i in range(len(self.widths))]
+        self.noise_sizes = [size for size in sizes for _ in range(2)][1:]
+
+    def build(self, styles_shape):
+        self.constant = self.add_weight(
+            (*self.noise_sizes[0], self.widths[0]),
+            initializers.RandomNormal(stddev=1.0),
+            name="constant",
+        )
+        style, channels = (None, styles_shape[-1]), self.widths[0]
+        for convolution in self.convolutions:
+            convolution.build((None, None, None, channels), style)
+            channels = convolution.filters
+        for to_image, channels in zip(self.to_images, self.widths, strict=True):
+            to_image.build((None, None, None, channels), style)
+        for unused in (self.enlarge, self.enlarge_image):  # by a single width
+            unused.built = True
+
+    def call(self, styles, noise=None):
+        noise = [None] * len(self.convolutions) if noise is None else noise
+        x = ops.zeros_like(styles[:, :1, :1, None]) + self.constant
+        images = None
+        for i, to_image in enumerate(self.to_images):
+            if i:
+                x, images = self.enlarge(x), self.enlarge_image(images)
+            for j in range(max(2 * i - 1, 0), 2 * i + 1):
+                x = self.convolutions[j](x, styles[:, j], noise[j])
+            image = to_image(x, styles[:, 2 * i + 1])
+            images = images + image if i else image
+        return 0.5 * images + 0.5
+
+    def get_config(self):
+        own = {"image_shape": self.image_shape, "widths": self.widths}
+        return {**super().get_config(), **own}
+
+
+def unit_second_moment(x):
+    """Vectors `(batch, n)` with a mean square of 1: arXiv:1710.10196, section 4.2."""
+    return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-8)
+
+
+def build_mapping(latent_dim, num_classes=None, mapping_layers=8, mapping_rate=0.01):
+    """Latents to styles of the same size; a label's vector joins the latents."""
+    latents = keras.Input((latent_dim,), name="latents")
+    labels = label_input(num_classes)
+    x = unit_second_moment(latents)
+    if labels:
+        vector = embedded(labels[0], num_classes, latent_dim, stddev=1.0)
+        x = layers.Concatenate()([x, unit_second_moment(vector)])
+    for _ in range(mapping_layers):
+        x = EqualizedDense(latent_dim, mapping_rate, activation=scaled_leaky_relu)(x)
+    return network([latents, *labels], x, "mapping")
+
+
+def build_stylegan_generator(
+    image_shape,
+    latent_dim,
+    widths,
+    num_classes=None,
+    mapping_layers=8,
+    mapping_rate=0.01,
+):
+    """Latents to images about [0, 1], without noise: layers `mapping`, `synthesis`."""
+    mapping = build_mapping(latent_dim, num_classes, mapping_layers, mapping_rate)
+    synthesis = Synthesis(image_shape, widths, name="synthesis")
+    inputs = [keras.Input((latent_dim,), name="latents"), *label_input(num_classes)]
+    style = mapping(inputs if num_classes else inputs[0])
+    images = synthesis(layers.RepeatVector(synthesis.styles)(style))
+    return network(inputs, images, "generator")
+
+
+def build_stylegan_discriminator(image_shape, latent_dim, widths, num_classes=None):
+    """Images in [0, 1] to a logit; with labels, the product with a label's vector."""
+    halved(image_shape, len(widths) - 1, "stylegan2")
+    images = keras.Input(image_shape, name="images")
+    labels = label_input(num_classes)
+    x = convolution(widths[-1], 1)(layers.Rescaling(2.0, -1.0)(images))
+    for width in widths[-2::-1]:
+        x = down_block(x, width)
+    x = convolution(widths[0], 3)(MinibatchStandardDeviation()(x))
+    x = layers.Flatten()(x)
+    x = EqualizedDense(widths[0], activation=scaled_leaky_relu)(x)
+    features = widths[0] if labels else 1
+    logits = EqualizedDense(features, dtype="float32")(x)
+    if labels:
+        vector = embedded(labels[0], num_classes, features, features**-0.5)
+        logits = layers.Dot(axes=1, dtype="float32")([logits, vector])
+    return network([images, *labels], logits, "discriminator")
+
+
+def convolution(width, kernel_size):
+    return EqualizedConv2D(width, kernel_size, activation=scaled_leaky_relu)
+
+
+def down_block(x, width):
+    """Two convolutions and a linear shortcut, to half the sides and equal variance."""
+    shortcut = EqualizedConv2D(width, 1, use_bias=False)(downsampled(x))
+    x = convolution(width, 3)(convolution(x.shape[-1], 3)(x))
+    return layers.Rescaling(0.5**0.5)(layers.Add()([downsampled(x), shortcut]))
