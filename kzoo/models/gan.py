@@ -55,6 +55,8 @@ class GAN(GenerativeModel):
         attention: height of the hidden maps, half the images' or less, after which
             both networks have self-attention (arXiv:1805.08318), or None. Not for
             `"mlp"`.
+        minibatch_stddev: whether the discriminator sees how much the images of a group
+            of four differ (arXiv:1710.10196, section 3). Not for `"mlp"`.
         ema: decay of a moving average of the generator's weights, which then makes
             the samples, or None. It is `min(ema, (1 + t) / (10 + t))` in step t, so
             that the initial weights are soon forgotten.
@@ -99,6 +101,7 @@ class GAN(GenerativeModel):
         augmentation=None,
         augmentation_probability=1.0,
         attention=None,
+        minibatch_stddev=False,
         ema=None,
         widths=None,
         num_classes=None,
@@ -124,6 +127,7 @@ class GAN(GenerativeModel):
         self.penalty_every = checks.positive_int("penalty_every", penalty_every)
         self.weight_clip, self.dropout, self.ema = weight_clip, dropout, ema
         self.normalization, self.attention = normalization, attention
+        self.minibatch_stddev = minibatch_stddev
         self.augmentation = checks.some_of("augmentation", augmentation, AUGMENTATIONS)
         self.augmentation_probability = augmentation_probability
         self.conditioning = check_conditioning(
@@ -169,7 +173,11 @@ class GAN(GenerativeModel):
         if self.architecture == "mlp":
             return {}, {"dropout": self.dropout, "normalization": self.normalization}
         both = {"conditioning": self.conditioning, "attention": self.attention}
-        return both, {"normalization": self.normalization, **both}
+        of_discriminator = {
+            "normalization": self.normalization,
+            "minibatch_stddev": self.minibatch_stddev,
+        }
+        return both, {**of_discriminator, **both}
 
     def add_discriminator(self, own, build):
         self.add_network("discriminator", own, build, self.image_shape, (1,))
@@ -312,6 +320,7 @@ class GAN(GenerativeModel):
             "augmentation": self.augmentation,
             "augmentation_probability": self.augmentation_probability,
             "attention": self.attention,
+            "minibatch_stddev": self.minibatch_stddev,
             "ema": self.ema,
             "widths": self.widths,
             "conditioning": self.conditioning,
@@ -325,10 +334,14 @@ def check_compatible(gan):
     slope = [name for name in gan.penalty if name in SLOPE_PENALTIES]
     for wrong, argument, expected in (
         (slope and gan.weight_clip, "weight_clip", f"None beside penalty={slope}"),
-        (gan.penalty_every > 1 and not gan.penalty, "penalty_every", "1, or a penalty"),
         (gan.penalty_every > 1 and gan.lecam, "penalty_every", "1 for 'lecam'"),
         (gan.dropout and not mlp, "dropout", "None but for architecture='mlp'"),
         (gan.attention and mlp, "attention", "None for architecture='mlp'"),
+        (
+            gan.minibatch_stddev and mlp,
+            "minibatch_stddev",
+            "False for architecture='mlp'",
+        ),
         (
             not adaptive and not 0 <= probability <= 1,
             "augmentation_probability",

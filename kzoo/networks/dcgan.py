@@ -8,6 +8,7 @@ from kzoo.layers import (
     ConditionalBatchNormalization,
     Conv2D,
     Conv2DTranspose,
+    MinibatchStandardDeviation,
 )
 from kzoo.networks import (
     attended,
@@ -85,12 +86,15 @@ def build_dcgan_discriminator(
     normalization="batch",
     conditioning="concatenation",
     attention=None,
+    minibatch_stddev=False,
 ):
     """Images in [0, 1] to a logit: a halving for each width, the last ones first.
 
     Args:
         normalization: `"batch"` or `"layer"`, of what every layer but the first and the
             last puts out; `"spectral"`, of the kernel of every layer; or None.
+        attention: height of the hidden maps after which self-attention comes, or None.
+        minibatch_stddev: whether the last layer sees how much images differ.
     """
     normalize = {"batch": batch_norm, "layer": layer_norm}.get(normalization)
     halved(image_shape, len(widths), "dcgan")
@@ -104,6 +108,7 @@ def build_dcgan_discriminator(
         x = normalized(conv, normalization)(x)
         x = layers.LeakyReLU(0.2)(normal()(x) if normal else x)
         x = attended(x, attention, normalization)
+    x = MinibatchStandardDeviation()(x) if minibatch_stddev else x
     features = layers.Flatten(dtype="float32")(x)
     last = layers.Dense(1, dtype="float32", **dcgan_init())
     logits = normalized(last, normalization)(features)

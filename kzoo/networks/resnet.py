@@ -8,7 +8,12 @@ the generator's blocks have no bias, as batch normalisation would take it away a
 import keras
 from keras import layers, ops
 
-from kzoo.layers import BatchNormalization, ConditionalBatchNormalization, Conv2D
+from kzoo.layers import (
+    BatchNormalization,
+    ConditionalBatchNormalization,
+    Conv2D,
+    MinibatchStandardDeviation,
+)
 from kzoo.networks import (
     attended,
     halved,
@@ -102,6 +107,7 @@ def build_resnet_discriminator(
     normalization="spectral",
     conditioning="concatenation",
     attention=None,
+    minibatch_stddev=False,
 ):
     """Images in [0, 1] to a logit: residual blocks, then a sum over all pixels.
 
@@ -110,6 +116,7 @@ def build_resnet_discriminator(
             `"layer"`, before each activation in all blocks but the first; or None.
         attention: height of the hidden maps after which self-attention comes, or None.
             Where several blocks put out such maps, after the first of them.
+        minibatch_stddev: whether the last layer sees how much images differ.
     """
     halved(image_shape, len(widths) - 1, "resnet")
     images = keras.Input(image_shape, name="images")
@@ -119,6 +126,7 @@ def build_resnet_discriminator(
         height = x.shape[1]
         x = down_block(x, width, halves, normalization, first=i == 0)
         x = attended(x, attention, normalization) if x.shape[1] < height else x
+    x = MinibatchStandardDeviation()(x) if minibatch_stddev else x
     features = ops.sum(layers.ReLU(dtype="float32")(x), axis=(1, 2))
     logits = normalized(layers.Dense(1, dtype="float32"), normalization)(features)
     if conditioning == "projection":
