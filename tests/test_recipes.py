@@ -21,10 +21,10 @@ from PIL import Image
 import kzoo
 
 
-def check_output(output, result, epochs):
+def check_output(output, shown, epochs):
     """The files a recipe writes, and that its last line has a figure."""
-    last = [line for line in result.stdout.splitlines() if line.strip()][-1]
-    assert str(output) in result.stdout
+    last = [line for line in shown.splitlines() if line.strip()][-1]
+    assert str(output) in shown
     assert any(character.isdigit() for character in last), last
     history = json.loads((output / "history.json").read_text())
     assert all(len(values) == epochs for values in history.values())
@@ -53,11 +53,12 @@ RECIPES += LABELLED + PERHAPS_LABELLED
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_recipe_trains_and_writes_what_it_says(recipe, tmp_path, python):
+def test_recipe_trains_and_writes_what_it_says(recipe, tmp_path, capsys):
+    options = {"conditional": True} if recipe in PERHAPS_LABELLED else {}
     output = tmp_path / "run"
-    arguments = ["--epochs", 2, "--limit", 96, "--output", output]
-    arguments += ["--conditional"] if recipe in PERHAPS_LABELLED else []
-    check_output(output, python(f"recipes/{recipe}.py", *arguments), 2)
+    main = script(f"recipes/{recipe}.py").main
+    main(epochs=2, limit=96, output=output, **options)
+    check_output(output, capsys.readouterr().out, 2)
 
 
 @pytest.mark.parametrize("recipe", LABELLED + PERHAPS_LABELLED)
@@ -71,7 +72,7 @@ def test_a_conditional_recipe_needs_labels(recipe, tmp_path):
 def test_killed_and_resumed_recipe_ends_as_if_it_had_run_through(tmp_path, python):
     recipe = ["recipes/dcgan.py", "--limit", "256", "--epochs", "8", "--output"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    check_output(whole, python(*recipe, whole), 8)
+    check_output(whole, python(*recipe, whole).stdout, 8)
     again = python(*recipe, whole, check=False)
     assert again.returncode and "FileExistsError" in again.stderr
 
@@ -87,7 +88,7 @@ def test_killed_and_resumed_recipe_ends_as_if_it_had_run_through(tmp_path, pytho
     process.wait()
     assert not (killed / "model.keras").exists()
 
-    check_output(killed, python(*recipe, killed, "--resume"), 8)
+    check_output(killed, python(*recipe, killed, "--resume").stdout, 8)
     histories = [(run / "history.json").read_text() for run in (whole, killed)]
     assert histories[0] == histories[1]
     assert_same_state(*(load(run / "model.keras") for run in (whole, killed)))
