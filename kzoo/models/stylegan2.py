@@ -98,9 +98,7 @@ class StyleGAN2(GAN):
         **kwargs,
     ):
         check_no_generator(kwargs.get("generator"))
-        widths = (
-            stylegan_widths(image_shape) if widths is None else check_widths(widths)
-        )
+        widths = stylegan_widths(image_shape) if widths is None else widths
         self.mapping_layers = checks.positive_int("mapping_layers", mapping_layers)
         self.mapping_rate = mapping_rate
         super().__init__(
