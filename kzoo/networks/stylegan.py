@@ -6,9 +6,12 @@ maps are enlarged before a convolution and shrunk after one, as the figures have
 a filter that repeats the edge beyond the border.
 """
 
+import math
+
 import keras
 from keras import initializers, layers, ops
 
+from kzoo import checks
 from kzoo.layers import MinibatchStandardDeviation
 from kzoo.networks import halved, network
 from kzoo.networks.modulation import (
@@ -159,3 +162,21 @@ def down_block(x, width):
     shortcut = EqualizedConv2D(width, 1, use_bias=False)(downsampled(x))
     x = convolution(width, 3)(convolution(x.shape[-1], 3)(x))
     return layers.Rescaling(0.5**0.5)(layers.Add()([downsampled(x), shortcut]))
+
+
+def stylegan_widths(image_shape):
+    """Widths for a CPU: 64 up to 8 pixels, halved at each doubling beyond, down to 16.
+
+    The first map is the image, halved while both sides are even and the larger is
+    above 7: 7x7 from 28, and 4x4 from 32, 64 or 128.
+    """
+    height, width, _ = checks.image_shape(image_shape)
+    widths = []
+    while height % 2 == width % 2 == 0 and max(height, width) > 7:
+        widths.insert(0, width_at(max(height, width)))
+        height, width = height // 2, width // 2
+    return (width_at(max(height, width)), *widths)
+
+
+def width_at(side):
+    return max(16, 64 >> max(0, math.ceil(math.log2(side / 8))))

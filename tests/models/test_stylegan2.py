@@ -19,6 +19,7 @@ from kzoo.networks.modulation import (
     StyledConv2D,
     scaled_leaky_relu,
 )
+from kzoo.networks.stylegan import stylegan_widths
 
 NAMES = ("discriminator_loss", "generator_loss", "sample_mean", "sample_std")
 NAMES = (*NAMES, "r1", "path_length")
@@ -355,6 +356,20 @@ def test_penalties_can_be_left_out():
         "discriminator_loss",
         "generator_loss",
     }
+
+
+@pytest.mark.parametrize(
+    "shape, widths",
+    [
+        ((8, 8, 1), (64, 64)),
+        ((28, 28, 1), (64, 32, 16)),
+        ((32, 24, 3), (64, 64, 32, 16)),
+        ((128, 128, 3), (64, 64, 32, 16, 16, 16)),
+        ((5, 5, 1), (64,)),
+    ],
+)
+def test_default_widths(shape, widths):
+    assert stylegan_widths(shape) == widths
 
 
 @pytest.mark.parametrize(
