@@ -37,6 +37,9 @@ MODELS = {
     "LSGAN": lambda shape, _: kzoo.models.LSGAN(shape, **WIDTHS),
     "AAE": lambda shape, _: kzoo.models.AAE(shape),
     "VAEGAN": lambda shape, _: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),
+    "BiGAN": lambda shape, _: kzoo.models.BiGAN(
+        shape, architecture="dcgan", widths=(64, 32)
+    ),
     "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
 }
 

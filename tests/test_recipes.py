@@ -39,6 +39,7 @@ def check_output(output, result, epochs):
 RECIPES = [
     "aae",
     "acgan",
+    "bigan",
     "cgan",
     "gan",
     "infogan",
