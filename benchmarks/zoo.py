@@ -40,6 +40,7 @@ MODELS = {
     "BiGAN": lambda shape, _: kzoo.models.BiGAN(
         shape, architecture="dcgan", widths=(64, 32)
     ),
+    "BEGAN": lambda shape, _: kzoo.models.BEGAN(shape, widths=(16, 32, 48)),
     "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
 }
 

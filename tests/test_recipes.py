@@ -39,6 +39,7 @@ def check_output(output, result, epochs):
 RECIPES = [
     "aae",
     "acgan",
+    "began",
     "bigan",
     "cgan",
     "gan",
