@@ -64,7 +64,8 @@ def own_networks(fake=0.5, pixels=16):
 def test_losses_convergence_and_k_are_the_papers(fake, k, gamma, k_rate):
     model = BEGAN((4, 4, 1), 2, gamma, k_rate, **own_networks(fake))
     rates = dict.fromkeys(model.default_optimizer(), 0.0)
-    model.compile({name: keras.optimizers.SGD(rate) for name, rate in rates.items()})
+    optimizers = {name: keras.optimizers.SGD(rate) for name, rate in rates.items()}
+    model.compile(optimizers, run_eagerly=True)
     model.k.assign(k)
     images, _ = batch(model)
     real = images.mean()
@@ -99,7 +100,8 @@ def test_k_starts_at_0_and_is_saved(tmp_path):
 def test_they_disagree_about_how_well_fakes_are_reconstructed(phase, sign):
     model = with_fixed_noise(BEGAN((4, 4, 1), 2, k_rate=0.0, widths=(4,)))
     rates = dict.fromkeys(model.default_optimizer(), 0.0) | {phase: 0.05}
-    model.compile({name: keras.optimizers.SGD(rate) for name, rate in rates.items()})
+    optimizers = {name: keras.optimizers.SGD(rate) for name, rate in rates.items()}
+    model.compile(optimizers, run_eagerly=True)
     model.k.assign(1.0)
     images, _ = batch(model)
     images[:] = 0.5
