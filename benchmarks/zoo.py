@@ -44,6 +44,10 @@ MODELS = {
     ),
     "AAE": lambda shape, _: kzoo.models.AAE(shape),
     "VAEGAN": lambda shape, _: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),
+    "BiGAN": lambda shape, _: kzoo.models.BiGAN(
+        shape, architecture="dcgan", widths=(64, 32)
+    ),
+    "BEGAN": lambda shape, _: kzoo.models.BEGAN(shape, widths=(16, 32, 48)),
     "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
 }
 

@@ -40,6 +40,8 @@ LABELLED = ["acgan", "biggan", "cgan"]
 PERHAPS_LABELLED = ["sagan", "sngan"]
 RECIPES = [
     "aae",
+    "began",
+    "bigan",
     "gan",
     "infogan",
     "lsgan",

@@ -2,6 +2,8 @@
 
 from kzoo.models.aae import AAE
 from kzoo.models.acgan import ACGAN
+from kzoo.models.began import BEGAN
+from kzoo.models.bigan import BiGAN
 from kzoo.models.biggan import BigGAN
 from kzoo.models.cgan import CGAN
 from kzoo.models.gan import DCGAN, GAN
@@ -18,6 +20,8 @@ from kzoo.models.wgan import WGAN, WGANGP
 __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "AAE",
     "ACGAN",
+    "BEGAN",
+    "BiGAN",
     "BigGAN",
     "CGAN",
     "DCGAN",

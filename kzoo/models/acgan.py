@@ -11,14 +11,13 @@ from keras import layers, ops
 
 from kzoo import checks
 from kzoo.models.gan import GAN
-from kzoo.networks import check_shapes, network, precision
+from kzoo.networks import check_shapes, features, network, precision
 
 
 def add_class_head(discriminator, num_classes):
     """The discriminator with a second output, class logits `(batch, num_classes)`."""
-    features = discriminator.layers[-1].input  # what the logit is computed from
-    classes = layers.Dense(num_classes, dtype="float32", name="classes")(features)
-    outputs = [discriminator.output, classes]
+    classes = layers.Dense(num_classes, dtype="float32", name="classes")
+    outputs = [discriminator.output, classes(features(discriminator))]
     return network(discriminator.inputs, outputs, "discriminator")
 
 

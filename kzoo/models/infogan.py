@@ -17,7 +17,7 @@ from keras import layers, ops
 
 from kzoo import checks, losses
 from kzoo.models.gan import GAN
-from kzoo.networks import network
+from kzoo.networks import features, network
 from kzoo.networks.dcgan import batch_norm
 
 
@@ -27,8 +27,8 @@ def add_posterior_heads(discriminator, categories, continuous):
     They are the category's logits `(batch, categories)` and the means of the continuous
     codes `(batch, continuous)`.
     """
-    features = discriminator.layers[-1].input  # what the logit is computed from
-    x = layers.LeakyReLU(0.2)(batch_norm()(layers.Dense(128)(features)))
+    x = layers.Dense(128)(features(discriminator))
+    x = layers.LeakyReLU(0.2)(batch_norm()(x))
     logits = layers.Dense(categories, dtype="float32", name="category")(x)
     means = layers.Dense(continuous, dtype="float32", name="means")(x)
     outputs = [discriminator.output, logits, means]

@@ -18,7 +18,7 @@ from kzoo import backend, checks, losses
 from kzoo.layers import Sampling
 from kzoo.models import gan
 from kzoo.models.vae import posterior_layers
-from kzoo.networks import check_widths, network
+from kzoo.networks import check_widths, features, network
 from kzoo.training import GenerativeModel
 from kzoo.verbs import AutoencoderVerbs
 
@@ -37,11 +37,6 @@ def build_discriminator(image_shape, latent_dim, widths, num_classes=None, build
     """A discriminator of the GAN that also returns its features, Dis_l of the paper."""
     judge = build(image_shape, latent_dim, widths, num_classes)
     return network(judge.inputs, [judge.output, features(judge)], "discriminator")
-
-
-def features(discriminator):
-    """What its last layer sees: symbolic `(batch, features)`."""
-    return discriminator.layers[-1].input
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -97,6 +97,11 @@ def network(inputs, outputs, name):
     return keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs, name=name)
 
 
+def features(discriminator):
+    """What its last layer, the logit's, sees: a symbolic tensor `(batch, features)`."""
+    return discriminator.layers[-1].input
+
+
 def halved(image_shape, times, architecture):
     """Height and width after halving `times` times.
 
@@ -148,16 +153,19 @@ def check_shapes(argument, own, inputs, outputs, num_classes=None):
     Args:
         argument: what the user passed it as.
         own: a `keras.Model` or layer.
-        inputs: shape of its input without the batch axis; with `num_classes`, the first
-            of two inputs, the second being int labels.
+        inputs: shape of its input without the batch axis, or a list of them; with
+            `num_classes` int labels follow as another input.
         outputs: shape of its output without the batch axis, or a list of them,
             in which None is any shape.
     """
-    tensors = keras.KerasTensor((None, *inputs))
-    expected = f"(batch, {', '.join(map(str, inputs))})"
+    shapes = inputs if isinstance(inputs, list) else [inputs]
+    tensors = [keras.KerasTensor((None, *shape)) for shape in shapes]
+    expected = [f"(batch, {', '.join(map(str, shape))})" for shape in shapes]
     if num_classes is not None:
-        tensors = [tensors, keras.KerasTensor((None,), dtype="int32")]
-        expected = f"[{expected}, int labels (batch,)]"
+        tensors.append(keras.KerasTensor((None,), dtype="int32"))
+        expected.append("int labels (batch,)")
+    tensors = tensors[0] if len(tensors) == 1 else tensors
+    expected = expected[0] if len(expected) == 1 else f"[{', '.join(expected)}]"
     try:
         received = keras.tree.map_structure(lambda t: tuple(t.shape[1:]), own(tensors))
     except Exception as error:

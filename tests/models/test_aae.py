@@ -93,7 +93,8 @@ def squared_error(model):
 def test_each_phase_moves_what_it_plays_for(phase, measure, sign):
     model = with_fixed_noise(MAKE["mlp"]())
     rates = dict.fromkeys(model.default_optimizer(), 0.0) | {phase: 0.05}
-    model.compile({name: keras.optimizers.SGD(rate) for name, rate in rates.items()})
+    optimizers = {name: keras.optimizers.SGD(rate) for name, rate in rates.items()}
+    model.compile(optimizers, run_eagerly=True)
     before = measure(model)
     fit(model)
     assert sign * (measure(model) - before) > 1e-6

@@ -113,7 +113,8 @@ def test_each_phase_moves_what_it_plays_for(phase, gamma, measure, sign):
     model = with_fixed_noise(model)
     rates = dict.fromkeys(model.default_optimizer(), 0.0)
     rates[phase] = 0.01 / max(1, gamma)
-    model.compile({name: keras.optimizers.SGD(rate) for name, rate in rates.items()})
+    optimizers = {name: keras.optimizers.SGD(rate) for name, rate in rates.items()}
+    model.compile(optimizers, run_eagerly=True)
     before = measure(model)
     fit(model)
     assert sign * (measure(model) - before) > 1e-5
