@@ -125,7 +125,7 @@ def test_comparison_reports_every_model_and_claim(tmp_path, capsys):
     assert list(results) == ["MLP VAE", "conv VAE", "MLP GAN", "DCGAN"]
     for name, (run,) in results.items():
         assert f"| {name} |" in report
-        assert run["parameters"] > 1e5 and 50 < run["peak_memory_mb"] < 4000
+        assert run["parameters"] > 1e5 and run["peak_memory_mb"] > 50
         assert ("negative_log_likelihood" in run) == name.endswith("VAE")
     assert "a GAN is sharper | yes" in report or "a GAN is sharper | no" in report
     with Image.open(tmp_path / "figure.png") as figure:
