@@ -98,7 +98,7 @@ def _sampler(model):
     from kzoo.backend import _tensorflow as random
 
     def sample(num, seed):
-        inputs = [model.prior(random.seeded_normal((num, model.latent_dim), seed))]
+        inputs = [model.prior(random.seeded_normal((num, model.prior_size), seed))]
         if model.num_classes:
             inputs.append(random.seeded_labels(num, model.num_classes, seed))
         return model.generate_batch(*inputs)

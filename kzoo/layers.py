@@ -45,6 +45,24 @@ class Sampling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kzoo")
+class SharedScale(keras.layers.Layer):
+    """Adds to images of means as many channels of one learned log scale.
+
+    Rybkin et al., arXiv:2006.13202, section 3.2: `(batch, h, w, c)` to
+    `(batch, h, w, 2 * c)`. The scale starts at exp(-1).
+    """
+
+    def build(self, shape):
+        start = keras.initializers.Constant(-1.0)
+        self.log_scale = self.add_weight(shape=(), initializer=start, name="log_scale")
+        self.built = True
+
+    def call(self, means):
+        scales = ops.zeros_like(means) + self.log_scale
+        return ops.concatenate([means, scales], axis=-1)
+
+
+@keras.saving.register_keras_serializable("kzoo")
 class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` without the copies that Keras makes on PyTorch.
 

@@ -1,4 +1,4 @@
-"""Losses that several models share: densities, likelihoods and adversarial losses.
+"""Losses that several models share: densities, divergences and adversarial losses.
 
 Densities and divergences are in nats: summed over pixels or latents, one number an
 example.
@@ -7,8 +7,6 @@ example.
 import math
 
 from keras import ops
-
-from kzoo import checks
 
 
 def normal_log_density(x, mean=0.0, log_var=0.0):
@@ -22,45 +20,12 @@ def normal_kl(mean, log_var):
 
     Kingma and Welling, arXiv:1312.6114, appendix B.
     """
-    return 0.5 * ops.sum(ops.exp(log_var) + ops.square(mean) - 1 - log_var, axis=-1)
+    return ops.sum(normal_kl_of_latents(mean, log_var), axis=-1)
 
 
-class Bernoulli:
-    """Each pixel is a coin: `outputs` are logits, grey pixels are probabilities."""
-
-    def negative_log_likelihood(self, images, outputs):
-        """Cross-entropy in nats: `(batch, h, w, c)` to `(batch,)`."""
-        # Keras's binary_crossentropy takes two logarithms a pixel on JAX.
-        nats = ops.softplus(outputs) - images * outputs
-        return ops.sum(nats, axis=(1, 2, 3))
-
-    def mean(self, outputs):
-        return ops.sigmoid(outputs)
-
-
-class Gaussian:
-    """Each pixel is normal about `outputs` with the standard deviation `scale`."""
-
-    def __init__(self, scale=1.0):
-        self.scale = scale
-
-    def negative_log_likelihood(self, images, outputs):
-        """-log density in nats: `(batch, h, w, c)` to `(batch,)`."""
-        squared = ops.square((images - outputs) / self.scale)
-        constant = math.log(2 * math.pi * self.scale**2)
-        return 0.5 * ops.sum(squared + constant, axis=(1, 2, 3))
-
-    def mean(self, outputs):
-        return ops.clip(outputs, 0.0, 1.0)
-
-
-class Laplace(Gaussian):
-    """Each pixel is Laplace distributed about `outputs`, with the given `scale`."""
-
-    def negative_log_likelihood(self, images, outputs):
-        """-log density in nats: `(batch, h, w, c)` to `(batch,)`."""
-        absolute = ops.abs(images - outputs) / self.scale
-        return ops.sum(absolute + math.log(2 * self.scale), axis=(1, 2, 3))
+def normal_kl_of_latents(mean, log_var):
+    """The same for each latent: `(batch, latents)` to `(batch, latents)`."""
+    return 0.5 * (ops.exp(log_var) + ops.square(mean) - 1 - log_var)
 
 
 class NonSaturating:
@@ -157,26 +122,6 @@ class RelativisticAverage:
     def generator(self, real, fake):
         return self.discriminator(fake, real)
 
-
-def likelihood(name, scale=None):
-    """The likelihood called `name`; `scale` only for those that have one.
-
-    Raises:
-        ValueError: for an unknown name, a scale for `"bernoulli"`, or one <= 0.
-    """
-    checks.one_of("likelihood", name, LIKELIHOODS)
-    if scale is None:
-        return LIKELIHOODS[name]()
-    if name == "bernoulli" or not scale > 0:
-        raise ValueError(
-            "Expected likelihood_scale to be a number above 0 for 'gaussian' or "
-            f"'laplace', and None for 'bernoulli'. Received: likelihood={name!r}, "
-            f"likelihood_scale={scale!r}."
-        )
-    return LIKELIHOODS[name](scale)
-
-
-LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": Gaussian, "laplace": Laplace}
 
 ADVERSARIAL = {
     "hinge": Hinge,

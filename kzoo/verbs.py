@@ -22,16 +22,21 @@ class Verbs:
     """
 
     def prior(self, normal):
-        """Latents from the prior, made of as many standard normal numbers.
+        """Latents from the prior, made of standard normal numbers.
 
-        `(n, latent_dim)` to `(n, latent_dim)`. One function for training, `sample` and
+        `(n, prior_size)` to `(n, latent_dim)`. One function for training, `sample` and
         the exported `sample`; a model with another prior overrides it.
         """
         return normal
 
+    @property
+    def prior_size(self):
+        """How many standard normal numbers `prior` takes for a draw."""
+        return self.latent_dim
+
     def draw_latents(self, n, seed=None, truncation=None):
         """Latents from the prior: float32 `(n, latent_dim)`, the same for a seed."""
-        normal = _generator(seed).standard_normal((n, self.latent_dim), "float32")
+        normal = _generator(seed).standard_normal((n, self.prior_size), "float32")
         if truncation is not None:
             normal = truncated(normal, truncation)
         return np.array(ops.convert_to_numpy(self.prior(normal)))

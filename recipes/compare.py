@@ -30,6 +30,7 @@ MODELS = {  # about a million parameters each for 28x28 images
     "MLP GAN": lambda shape: kzoo.models.GAN(shape, 100, "mlp", widths=(256, 512)),
     "DCGAN": lambda shape: kzoo.models.DCGAN(shape, 100, widths=(128, 64)),
 }
+SAMPLES = 500  # latents of each image, for its likelihood
 SAMPLE_METRICS = ["frechet_distance", "prdc"]
 COLUMNS = {  # of the table: heading and format
     "frechet_distance": ("FID", ".2f"),
@@ -152,10 +153,10 @@ def sharpness(images):
 
 
 def likelihood(model, test_images):
-    """By 500 latents for each of 1000 test images, grey pixels as probabilities."""
+    """Of at most 1000 test images, grey pixels as probabilities."""
     if not hasattr(model, "log_likelihood"):
         return {}
-    nats = -model.log_likelihood(test_images[:1000], samples=500)
+    nats = -model.log_likelihood(test_images[:1000], samples=SAMPLES)
     return {"negative_log_likelihood": float(nats.mean())}
 
 

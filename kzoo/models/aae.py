@@ -17,13 +17,13 @@ import keras
 from keras import layers, ops
 
 from kzoo import backend, checks, losses
-from kzoo.models.vae import (
+from kzoo.networks import check_widths, network, vector_and_label
+from kzoo.networks.autoencoder import (
     build_conv_decoder,
     build_conv_encoder,
     build_mlp_decoder,
     build_mlp_encoder,
 )
-from kzoo.networks import check_widths, network, vector_and_label
 from kzoo.training import GenerativeModel
 from kzoo.verbs import AutoencoderVerbs
 

@@ -1,101 +1,25 @@
 """Variational autoencoder: Kingma and Welling, arXiv:1312.6114.
 
-The encoder maps an image to a normal distribution over latents, the decoder maps
-latents to a distribution over images, and both minimise the negative ELBO. The paper
-trains by Adagrad; Adam is what everyone has used since.
+The encoder maps an image to a density over latents, the decoder maps latents to a
+density over images, and both minimise the negative ELBO. The paper trains by Adagrad;
+Adam is what everyone has used since.
 """
 
 import functools
-import math
 
 import keras
-from keras import layers, ops
+from keras import ops
 
-from kzoo import backend, checks, losses
-from kzoo.layers import Conv2D, Conv2DTranspose, Sampling
-from kzoo.networks import (
-    check_widths,
-    halved,
-    image_and_label,
-    network,
-    vector_and_label,
-)
+from kzoo import backend, checks, losses, priors
+from kzoo.likelihoods import likelihood as likelihood_called
+from kzoo.networks import check_widths
+from kzoo.networks.autoencoder import ARCHITECTURES
+from kzoo.posteriors import POSTERIORS
 from kzoo.training import GenerativeModel
 from kzoo.verbs import LikelihoodVerbs
 
-
-def build_mlp_encoder(
-    image_shape, latent_dim, widths, num_classes=None, activation="relu"
-):
-    images = keras.Input(image_shape, name="images")
-    label_inputs, x = vector_and_label(layers.Flatten()(images), num_classes)
-    for width in widths:
-        x = layers.Dense(width, activation=activation)(x)
-    return network([images, *label_inputs], posterior_layers(x, latent_dim), "encoder")
-
-
-def build_mlp_decoder(
-    image_shape, latent_dim, widths, num_classes=None, activation="relu"
-):
-    latents = keras.Input((latent_dim,), name="latents")
-    label_inputs, x = vector_and_label(latents, num_classes)
-    for width in reversed(widths):
-        x = layers.Dense(width, activation=activation)(x)
-    x = layers.Dense(math.prod(image_shape), dtype="float32")(x)
-    outputs = layers.Reshape(image_shape, dtype="float32")(x)
-    return network([latents, *label_inputs], outputs, "decoder")
-
-
-def build_conv_encoder(
-    image_shape, latent_dim, widths, num_classes=None, activation="relu"
-):
-    halved(image_shape, len(widths), "conv")
-    images = keras.Input(image_shape, name="images")
-    label_inputs, x = image_and_label(images, num_classes)
-    for width in widths:
-        x = Conv2D(width, 3, 2, "same", activation=activation)(x)
-    x = layers.Dense(max(16, 2 * latent_dim), activation=activation)(
-        layers.Flatten()(x)
-    )
-    return network([images, *label_inputs], posterior_layers(x, latent_dim), "encoder")
-
-
-def build_conv_decoder(
-    image_shape, latent_dim, widths, num_classes=None, activation="relu"
-):
-    height, width = halved(image_shape, len(widths), "conv")
-    latents = keras.Input((latent_dim,), name="latents")
-    label_inputs, x = vector_and_label(latents, num_classes)
-    x = layers.Dense(height * width * widths[-1], activation=activation)(x)
-    x = layers.Reshape((height, width, widths[-1]))(x)
-    for width in reversed(widths):
-        x = Conv2DTranspose(width, 3, 2, "same", activation=activation)(x)
-    outputs = Conv2DTranspose(image_shape[-1], 3, padding="same", dtype="float32")(x)
-    return network([latents, *label_inputs], outputs, "decoder")
-
-
-def posterior_layers(features, latent_dim):
-    """The outputs of an encoder: mean and log variance, each `(batch, latent_dim)`.
-
-    Every posterior starts with a standard deviation of exp(-1). From Keras's own
-    initial weights the noise hides the latents at first, and some die: of the two of
-    the convolutional VAE on MNIST, one did in three seeds of four.
-    """
-    mean = layers.Dense(latent_dim, name="mean", dtype="float32")
-    log_var = layers.Dense(
-        latent_dim,
-        name="log_var",
-        dtype="float32",
-        kernel_initializer="zeros",
-        bias_initializer=keras.initializers.Constant(-2.0),
-    )
-    return [mean(features), log_var(features)]
-
-
-ARCHITECTURES = {
-    "conv": (build_conv_encoder, build_conv_decoder, (32, 64)),
-    "mlp": (build_mlp_encoder, build_mlp_decoder, (400,)),
-}
+PRIORS = ("flow", "mixture", "normal", "vamp")
+COMPONENTS = {"mixture": 10, "vamp": 500}
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -110,23 +34,44 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
         architecture: `"mlp"` or `"conv"`, which halves the sides once for each width.
-        likelihood: of pixels: `"bernoulli"`, `"gaussian"` or `"laplace"`.
+        likelihood: of pixels: `"bernoulli"`, `"categorical"` (of 256 levels),
+            `"continuous_bernoulli"`, `"gaussian"`, `"laplace"` or
+            `"logistic_mixture"` (of 256 levels); see `kzoo.likelihoods`.
         beta: weight of the KL divergence (beta-VAE, Higgins et al. 2017).
         kl: `"analytic"` in closed form, or `"sampled"` from the same latents as the
-            reconstruction.
+            reconstruction. Default: in closed form where there is one, for a normal
+            posterior and a normal prior.
         widths: layer widths from image to latents; the decoder mirrors them. Defaults
             to `(400,)` for `"mlp"`, `(32, 64)` for `"conv"`.
         likelihood_scale: standard deviation of `"gaussian"` or scale of `"laplace"`, in
-            units of the pixel range [0, 1]. Defaults to 1.
+            units of the pixel range [0, 1], or `"learned"`, one for all pixels (of your
+            own decoder: one for each). Defaults to 1.
         activation: of the hidden layers, a name that Keras knows.
         binarize: whether a pixel is drawn as 0 or 1 with its grey level as the
             probability, anew in each step (Salakhutdinov and Murray 2008). It makes
             the Bernoulli likelihood a proper one, to be compared with published ones.
+        warmup_steps: steps over which `beta` grows from 0 (Bowman et al.,
+            arXiv:1511.06349).
+        capacity: nats that the KL divergence is held at, by `beta * |kl - capacity|` in
+            the loss (Burgess et al., arXiv:1804.03599, equation 8), or None.
+        capacity_steps: steps over which the capacity grows from 0.
+        free_bits: nats of the KL divergence that each latent has for free, on average
+            over the batch (Kingma et al., arXiv:1606.04934, equation 15).
+        prior: of the latents: `"normal"`; or learned: `"mixture"` of normal densities,
+            `"vamp"`, the mean posterior of learned images (arXiv:1705.07120), `"flow"`,
+            an autoregressive one (arXiv:1705.07057). See `kzoo.priors`.
+        components: of the prior `"mixture"` or `"vamp"`.
+        posterior: `"normal"`, with variances but no covariances; `"iaf"`, bent by
+            inverse autoregressive flows (arXiv:1606.04934); or `"planar"`, bent by
+            planar flows (arXiv:1505.05770). See `kzoo.posteriors`.
         num_classes: number of labels to condition encoder and decoder on, or None.
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
-            `[mean, log_var]`, each `(batch, latent_dim)`.
-        decoder: your own `keras.Model` from latents, or `[latents, labels]`, to
-            `(batch, *image_shape)`: logits for `"bernoulli"`, means for the others.
+            `[mean, log_var]`, each `(batch, latent_dim)`; with `posterior="iaf"` also
+            a context `(batch, 32)`.
+        decoder: your own `keras.Model` from latents, or `[latents, labels]`, to the
+            parameters of the likelihood, `(batch, *image_shape)`: logits for
+            `"bernoulli"`, means for `"gaussian"` and `"laplace"`. Other likelihoods
+            have more numbers in the last axis: `model.pixels.parameters(channels)`.
 
     Example:
 
@@ -145,11 +90,18 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         architecture="mlp",
         likelihood="bernoulli",
         beta=1.0,
-        kl="analytic",
+        kl=None,
         widths=None,
         likelihood_scale=None,
         activation="relu",
         binarize=False,
+        warmup_steps=0,
+        capacity=None,
+        capacity_steps=0,
+        free_bits=0.0,
+        prior="normal",
+        components=None,
+        posterior="normal",
         num_classes=None,
         encoder=None,
         decoder=None,
@@ -157,30 +109,104 @@ class VAE(LikelihoodVerbs, GenerativeModel):
     ):
         super().__init__(image_shape, latent_dim, num_classes, **kwargs)
         checks.one_of("architecture", architecture, ARCHITECTURES)
-        build_encoder, build_decoder, default_widths = ARCHITECTURES[architecture]
+        *_, default_widths = ARCHITECTURES[architecture]
         self.architecture = architecture
         self.widths = check_widths(default_widths if widths is None else widths)
         self.likelihood = likelihood
         self.likelihood_scale = likelihood_scale
-        self.pixels = losses.likelihood(likelihood, likelihood_scale)
-        self.beta = beta
-        self.kl = checks.one_of("kl", kl, ("analytic", "sampled"))
+        self.pixels = likelihood_called(likelihood, likelihood_scale)
         self.activation = activation
         self.binarize = bool(binarize)
-        if self.binarize and likelihood != "bernoulli":
-            raise ValueError(
-                "binarize=True makes pixels 0 or 1. Expected likelihood='bernoulli'. "
-                f"Received: likelihood={likelihood!r}."
-            )
-
-        build_encoder = functools.partial(build_encoder, activation=activation)
-        build_decoder = functools.partial(build_decoder, activation=activation)
-        code, pixels = (self.latent_dim,), self.image_shape
-        self.add_network("encoder", encoder, build_encoder, pixels, [code, code])
-        self.add_network("decoder", decoder, build_decoder, code, pixels)
-        self.sampling = Sampling(dtype="float32")
+        self.beta = beta
+        self.warmup_steps, self.free_bits = warmup_steps, free_bits
+        self.capacity, self.capacity_steps = capacity, capacity_steps
+        self.prior_name = checks.one_of("prior", prior, PRIORS)
+        self.posterior_name = checks.one_of("posterior", posterior, POSTERIORS)
+        self.components = components
+        self.kl = self.check_kl(kl)
+        self.check_objective()
+        self.add_networks(encoder, decoder)
         self.watch("loss", "reconstruction", "kl")
         self.built = True
+
+    def check_kl(self, kl):
+        """Which of `"analytic"` and `"sampled"`; the first is not always there."""
+        normal = self.prior_name == self.posterior_name == "normal"
+        if kl is None:
+            return "analytic" if normal else "sampled"
+        checks.one_of("kl", kl, ("analytic", "sampled"))
+        if kl == "analytic" and not normal:
+            raise ValueError(
+                "kl='analytic' is between normal densities. Expected prior='normal' "
+                f"and posterior='normal'. Received: prior={self.prior_name!r}, "
+                f"posterior={self.posterior_name!r}. Leave kl out to sample it."
+            )
+        return kl
+
+    def check_objective(self):
+        if self.binarize and self.likelihood != "bernoulli":
+            raise ValueError(
+                "binarize=True makes pixels 0 or 1. Expected likelihood='bernoulli'. "
+                f"Received: likelihood={self.likelihood!r}."
+            )
+        if self.free_bits and self.kl == "sampled":
+            raise ValueError(
+                "free_bits are of each latent's KL divergence in closed form. Expected "
+                f"kl='analytic'. Received: kl={self.kl!r}, prior={self.prior_name!r}, "
+                f"posterior={self.posterior_name!r}, free_bits={self.free_bits!r}."
+            )
+        if self.components is not None and self.prior_name not in COMPONENTS:
+            raise ValueError(
+                "Expected components=None where the prior has none. Received: "
+                f"prior={self.prior_name!r}, components={self.components!r}. Pass "
+                "prior='mixture' or prior='vamp', or leave components out."
+            )
+
+    def add_networks(self, encoder, decoder):
+        code, pixels = (self.latent_dim,), self.image_shape
+        self.latent_posterior = POSTERIORS[self.posterior_name](self.latent_dim)
+        context_dim = self.latent_posterior.context_dim
+        codes = [code, code, (context_dim,)] if context_dim else [code, code]
+        shape = (*pixels[:2], self.pixels.parameters(pixels[-1]))
+        build_encoder, build_decoder, _ = ARCHITECTURES[self.architecture]
+        build = functools.partial(
+            build_encoder, activation=self.activation, context_dim=context_dim
+        )
+        self.add_network("encoder", encoder, build, pixels, codes)
+        build = functools.partial(
+            build_decoder, activation=self.activation, likelihood=self.pixels
+        )
+        self.add_network("decoder", decoder, build, code, shape)
+        self.latent_prior = self.build_prior()
+
+    def build_prior(self):
+        components = self.components or COMPONENTS.get(self.prior_name)
+        match self.prior_name:
+            case "flow":
+                return priors.AutoregressiveFlow(self.latent_dim)
+            case "mixture":
+                return priors.NormalMixture(self.latent_dim, components)
+            case "vamp":
+                return priors.VampPrior(
+                    self.image_shape, self.latent_dim, components, self.pseudo_posterior
+                )
+        return priors.StandardNormal(self.latent_dim)
+
+    def pseudo_posterior(self, images):
+        """Of the images that a VampPrior learns, whose labels follow one another."""
+        labels = None
+        if self.num_classes:
+            labels = ops.arange(images.shape[0], dtype="int32") % self.num_classes
+        mean, log_var, *_ = self.posterior(images, labels)
+        return mean, log_var
+
+    def prior(self, normal):
+        """Latents from the prior: `(n, prior_size)` to `(n, latent_dim)`."""
+        return self.latent_prior(normal)
+
+    @property
+    def prior_size(self):
+        return self.latent_prior.size
 
     def default_optimizer(self):
         return keras.optimizers.Adam(1e-3)
@@ -195,56 +221,98 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         return self.report(logs, images)
 
     def negative_elbo(self, images, labels=None, training=True):
-        if self.binarize:
-            draws = self.noise(ops.shape(images), backend.uniform)
-            images = ops.cast(draws < images, "float32")
-        mean, log_var = self.posterior(images, labels, training)
-        latents = self.sampling(mean, log_var, self.noise(ops.shape(mean)))
+        images = self.binarized(images)
+        parameters = self.posterior(images, labels, training)
+        noise = self.noise(ops.shape(parameters[0]))
+        latents, log_density = self.latent_posterior(parameters, noise)
         outputs = self.outputs(latents, labels, training)
 
         reconstruction = ops.mean(self.pixels.negative_log_likelihood(images, outputs))
-        kl = ops.mean(self.divergence(latents, mean, log_var))
-        loss = reconstruction + self.beta * kl
+        kl, regularizer = self.divergence(parameters, latents, log_density)
+        if self.capacity is not None:
+            regularizer = ops.abs(
+                kl - self.capacity * self.grown(self.capacity_steps, training)
+            )
+        beta = self.beta * self.grown(self.warmup_steps, training)
+        loss = reconstruction + beta * regularizer
         return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
+    def binarized(self, images):
+        if not self.binarize:
+            return images
+        draws = self.noise(ops.shape(images), backend.uniform)
+        return ops.cast(draws < images, "float32")
+
+    def grown(self, steps, training):
+        """From 0 to 1 over so many steps of training; 1 where nothing is trained."""
+        if not steps or not training:
+            return 1.0
+        done = ops.cast(self.optimizer.iterations, "float32")
+        return ops.minimum(done / steps, 1.0)
+
+    def divergence(self, parameters, latents, log_density):
+        """KL from posterior to prior in nats, and with its free bits: batch means."""
+        if self.kl == "sampled":
+            kl = ops.mean(log_density - self.latent_prior.log_density(latents))
+            return kl, kl
+        by_latent = ops.mean(losses.normal_kl_of_latents(*parameters), axis=0)
+        kl = ops.sum(by_latent)
+        if not self.free_bits:
+            return kl, kl
+        return kl, ops.sum(ops.maximum(by_latent, self.free_bits))
+
     def posterior(self, images, labels=None, training=False):
-        """Mean and log variance of q(latents | images), each `(batch, latent_dim)`."""
-        mean, log_var = self.encoder(self.given(images, labels), training=training)
-        return ops.cast(mean, "float32"), ops.cast(log_var, "float32")
+        """Mean and log variance of q(latents | images), each `(batch, latent_dim)`.
+
+        With flows that see the image, also their context.
+        """
+        outputs = self.encoder(self.given(images, labels), training=training)
+        return [ops.cast(output, "float32") for output in outputs]
 
     def outputs(self, latents, labels=None, training=False):
-        """Parameters of p(images | latents), `(batch, *image_shape)`."""
+        """Parameters of p(images | latents), `(batch, height, width, parameters)`."""
         outputs = self.decoder(self.given(latents, labels), training=training)
         return ops.cast(outputs, "float32")
 
-    def divergence(self, latents, mean, log_var):
-        """KL from posterior to prior in nats `(batch,)`, by formula or by a sample."""
-        if self.kl == "analytic":
-            return losses.normal_kl(mean, log_var)
-        log_q = losses.normal_log_density(latents, mean, log_var)
-        return log_q - losses.normal_log_density(latents)
-
     def log_weights_batch(self, images, noise, labels=None):
         """log p(images | latents) and log p(latents) - log q(latents | images)."""
+        return ops.stack(self.log_weights(images, noise, labels))
+
+    def log_weights(self, images, noise, labels=None, training=False):
+        """The same, `(batch, samples)` each, of noise `(batch, samples, latent_dim)`"""
+        _, latents, log_density = self.draws(images, noise, labels, training)
+        return self.weigh(images, latents, log_density, labels, training)
+
+    def draws(self, images, noise, labels, training):
+        """Parameters of the posterior, latents and their log densities, a row a draw"""
         samples = ops.shape(noise)[1]
-        mean, log_var = (p[:, None] for p in self.posterior(images, labels))
-        latents = mean + ops.exp(0.5 * log_var) * noise
+        parameters = [
+            ops.repeat(p, samples, axis=0)
+            for p in self.posterior(images, labels, training)
+        ]
+        noise = ops.reshape(noise, (-1, self.latent_dim))
+        return parameters, *self.latent_posterior(parameters, noise)
+
+    def weigh(self, images, latents, log_density, labels, training):
+        """What `log_weights` returns, of latents with as many rows for each image."""
+        samples = ops.shape(latents)[0] // ops.shape(images)[0]
         images, labels = (
             None if x is None else ops.repeat(x, samples, axis=0)
             for x in (images, labels)
         )
-        outputs = self.outputs(ops.reshape(latents, (-1, self.latent_dim)), labels)
+        outputs = self.outputs(latents, labels, training)
         evidence = -self.pixels.negative_log_likelihood(images, outputs)
-        prior = losses.normal_log_density(latents)
-        prior = prior - losses.normal_log_density(latents, mean, log_var)
-        return ops.stack([ops.reshape(evidence, ops.shape(prior)), prior])
+        prior = self.latent_prior.log_density(latents) - log_density
+        return [ops.reshape(part, (-1, samples)) for part in (evidence, prior)]
 
     def call(self, inputs, training=False):
         images, labels = inputs if self.num_classes else (inputs, None)
         return self.reconstruct_batch(checks.unit_range(images), labels)
 
     def encode_batch(self, images, labels=None):
-        return self.posterior(images, labels)[0]
+        mean, *others = self.posterior(images, labels)
+        latents, _ = self.latent_posterior([mean, *others], ops.zeros_like(mean))
+        return latents
 
     def generate_batch(self, latents, labels=None):
         return self.pixels.mean(self.outputs(latents, labels))
@@ -263,4 +331,11 @@ class VAE(LikelihoodVerbs, GenerativeModel):
             "likelihood_scale": self.likelihood_scale,
             "activation": self.activation,
             "binarize": self.binarize,
+            "warmup_steps": self.warmup_steps,
+            "capacity": self.capacity,
+            "capacity_steps": self.capacity_steps,
+            "free_bits": self.free_bits,
+            "prior": self.prior_name,
+            "components": self.components,
+            "posterior": self.posterior_name,
         }

@@ -17,8 +17,8 @@ from keras import ops
 from kzoo import backend, checks, losses
 from kzoo.layers import Sampling
 from kzoo.models import gan
-from kzoo.models.vae import posterior_layers
 from kzoo.networks import check_widths, features, network
+from kzoo.networks.autoencoder import posterior_layers
 from kzoo.training import GenerativeModel
 from kzoo.verbs import AutoencoderVerbs
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conformance import batch, check_model, compiled, with_fixed_vectors
+from conformance import batch, check_golden, check_model, compiled, with_fixed_vectors
 from conftest import wave
 from keras import layers, ops
 
@@ -94,11 +94,16 @@ MAKE = {
 }
 
 
-@pytest.mark.parametrize("variant", MAKE)
+@pytest.mark.parametrize("variant", ["wasserstein", "adaptive", "conditional"])
 def test_gan_conforms(variant, tmp_path):
+    check_model(MAKE[variant], None, tmp_path)
+
+
+@pytest.mark.parametrize("variant", MAKE)
+def test_every_backend_trains_alike(variant):
     names = (*NAMES, *PENALTIES.get(variant, ()))
     golden = dict(zip(names, GOLDEN[variant], strict=True))
-    check_model(MAKE[variant], golden, tmp_path)
+    check_golden(MAKE[variant], golden)
 
 
 STEM = 100 * 7 * 7 * 256

@@ -1,0 +1,72 @@
+"""Trains a beta-VAE, whose latents mean one thing each, and draws what they mean.
+
+python recipes/beta_vae.py --dataset mnist --epochs 10 --capacity 25 --beta 100
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import typer
+
+import kzoo
+from kzoo.callbacks import Checkpoint, LatentGrid, ReconstructionGrid, SampleGrid
+
+
+def main(
+    dataset: str = "digits",
+    epochs: int = 30,
+    batch_size: int = 128,
+    latent_dim: int = 10,
+    architecture: str = "conv",
+    beta: float = 4.0,
+    capacity: float | None = None,
+    split: str = "train",
+    test_split: str = "test",
+    image_size: int | None = None,
+    limit: int | None = None,
+    output: Path = Path("saved_models/beta_vae"),
+    resume: bool = False,
+    seed: int = 0,
+):
+    keras.utils.set_random_seed(seed)
+    images, _ = kzoo.data.load(dataset, split, image_size, limit)
+    test_images, _ = kzoo.data.load(dataset, test_split, image_size, limit)
+
+    model = kzoo.models.BetaVAE(
+        images.shape[1:],
+        latent_dim,
+        architecture,
+        beta=beta,
+        capacity=capacity,
+        capacity_steps=epochs * len(images) // batch_size // 2,
+    )
+    model.compile()
+    history = model.fit(
+        images,
+        batch_size=batch_size,
+        epochs=epochs,
+        callbacks=[
+            SampleGrid(output / "samples"),
+            ReconstructionGrid(output / "reconstructions", test_images[:32]),
+            LatentGrid(output / "latents"),
+            Checkpoint(output / "checkpoint.keras", resume, seed),
+        ],
+    )
+    model.save(output / "model.keras")
+    (output / "history.json").write_text(json.dumps(history.history, indent=1))
+    try:
+        model.export(output / "SavedModel", overwrite=resume)
+    except ImportError as error:
+        print(f"No SavedModel: {error}")
+
+    scores = model.evaluate(test_images, batch_size=batch_size, return_dict=True)
+    print(f"Model, samples and history: {output}")
+    print(
+        f"Test reconstruction {scores['reconstruction']:.2f} and KL {scores['kl']:.2f} "
+        f"nats an image, loss {scores['loss']:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,36 @@
+"""The beta-VAE."""
+
+import keras
+import pytest
+from conformance import batch, check_golden, check_model, compiled
+
+from kzoo.models import BetaVAE
+
+NAMES = ("loss", "reconstruction", "kl", "sample_mean", "sample_std")
+GOLDEN = {"conv": (60.54304, 44.44274, 0.06661763, 0.5058575, 0.02066410)}
+MAKE = {
+    "conv": lambda: BetaVAE(
+        (8, 8, 1), 3, widths=(4,), beta=6.0, capacity=3.0, capacity_steps=4
+    )
+}
+
+
+def test_beta_vae_conforms(tmp_path):
+    check_model(MAKE["conv"], None, tmp_path)
+
+
+def test_every_backend_trains_alike():
+    check_golden(MAKE["conv"], dict(zip(NAMES, GOLDEN["conv"], strict=True)))
+
+
+def test_beta_weighs_the_divergence():
+    model = compiled(lambda: BetaVAE((4, 4, 1), 2, "mlp", widths=(4,)))
+    scores = model.evaluate(*batch(model), verbose=0, return_dict=True)
+    expected = scores["reconstruction"] + 4 * scores["kl"]
+    assert scores["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_papers_optimizer():
+    optimizer = BetaVAE((4, 4, 1), 2, "mlp").default_optimizer()
+    assert isinstance(optimizer, keras.optimizers.Adam)
+    assert float(optimizer.learning_rate) == pytest.approx(5e-4)

@@ -1,0 +1,41 @@
+"""The conditional VAE."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from conformance import check_golden, check_model, compiled
+
+from kzoo.models import CVAE
+
+NAMES = ("loss", "reconstruction", "kl", "sample_mean", "sample_std")
+GOLDEN = {"mlp": (11.28725, 11.24290, 0.04435694, 0.4934181, 0.07429572)}
+MAKE = {"mlp": lambda: CVAE((4, 4, 1), 3, latent_dim=2, widths=(8,))}
+
+
+def test_cvae_conforms(tmp_path):
+    check_model(MAKE["mlp"], None, tmp_path)
+
+
+def test_every_backend_trains_alike():
+    check_golden(MAKE["mlp"], dict(zip(NAMES, GOLDEN["mlp"], strict=True)))
+
+
+def test_it_draws_the_label_that_is_asked_for():
+    """Images that are their label and nothing else."""
+    labels = np.arange(240) % 3
+    images = np.zeros((240, 2, 3, 1), "float32") + 0.1
+    images[np.arange(240), :, labels] = 0.9
+    make = functools.partial(CVAE, (2, 3, 1), 3, latent_dim=2, widths=(16,))
+    model = compiled(make, optimizer=keras.optimizers.Adam(0.02))
+    model.fit(images, labels, batch_size=8, epochs=10, verbose=0)
+    for label in range(3):
+        drawn = model.sample(20, seed=0, labels=label).mean(axis=(0, 1, 3))
+        assert drawn.argmax() == label
+        assert drawn[label] - np.delete(drawn, label).max() > 0.4
+
+
+def test_the_number_of_labels_is_needed():
+    with pytest.raises(ValueError, match="num_classes"):
+        CVAE((4, 4, 1), None)
