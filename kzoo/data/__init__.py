@@ -1,8 +1,8 @@
 """Image data sets as numpy arrays, decoded once and then read from a cache.
 
-`load` knows scikit-learn's embedded digits, sets that are drawn, folders of image files,
-and every prepared image set of TensorFlow Datasets (TFDS). `sprites` also returns the
-factors that its images were drawn from.
+`load` knows scikit-learn's embedded digits, sets that are drawn, folders of image
+files, and every prepared image set of TensorFlow Datasets (TFDS). `sprites` returns the
+factors of its images as well.
 
 The cache is the folder that the environment variable `KZOO_CACHE` names, by default
 `~/.cache/kzoo`. Nothing else is kept there: delete it at any time.

@@ -28,8 +28,8 @@ def sprites(image_size=32, scales=4, orientations=8, positions=12):
     from 0.5 to 1, at which the shape fits in a circle of 0.44 of the image's side.
     Orientation k is a turn by k * 90 / `orientations` degrees, clockwise as one sees
     it: a quarter turn is left out, because it would not change the square. The centre
-    of gravity moves in even steps, to the right with x and down with y, as far as the
-    largest shape stays inside.
+    of gravity moves to the right with x and down with y, in steps that are even to 1/8
+    of a pixel, as far as the largest shape stays inside.
 
     Args:
         image_size: side of the images in pixels; dSprites has 64.

@@ -1,8 +1,8 @@
 """How good a generative model is, with the protocol beside every number.
 
-`evaluate` scores a model on images, `disentanglement` on images whose factors are known.
-What they compute is also here as plain functions of arrays: features `(n, d)`, class
-probabilities `(n, classes)`, images, or codes `(n, d)` and factors `(n, k)`.
+`evaluate` scores a model on images, `disentanglement` on images whose factors are
+known. What they compute is also here as plain functions of arrays: features `(n, d)`,
+class probabilities `(n, classes)`, images, or codes `(n, d)` and factors `(n, k)`.
 """
 
 from kzoo.metrics.classes import inception_score, mode_coverage
