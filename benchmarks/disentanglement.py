@@ -55,7 +55,7 @@ def main(
             report.protocol |= {"model": name, "epochs": epochs, **sizes}
             report.protocol |= {"image_size": image_size, "batch_size": batch_size}
             report.results += [
-                {"metric": f"train_{log}", "value": values[-1], "unit": "nats"}
+                {"metric": f"train_{log}", "value": values[-1]}
                 for log, values in history.items()
             ]
             report.save(output / f"{name}_{seed}.json")

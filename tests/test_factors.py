@@ -18,7 +18,7 @@ SMALL = {"image_size": 24, "scales": 2, "orientations": 3, "positions": 4}
 
 @pytest.fixture(scope="module")
 def sprites():
-    """The default sprites, indexed by their factors, and sums over their pixels."""
+    """The default sprites, indexed by their factors."""
     images, factors = data.sprites()
     sizes = tuple(factors.max(axis=0) + 1)
     assert sizes == (3, 4, 8, 12, 12)
