@@ -197,6 +197,11 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
             ["CGAN", "InfoGAN", "'kernel_distance'"],
         ),
         ("modes", {"datasets": "ring-8", "steps": 20, "seeds": 1}, ["modes:"]),
+        (
+            "disentanglement",
+            {"epochs": 1, "image_size": 24, "orientations": 2, "positions": 2},
+            ["beta-VAE mig: mean", "factor_vae", "train_kl"],
+        ),
     ],
 )
 def test_benchmark_runs(name, arguments, figures, tmp_path, capsys):

@@ -1,7 +1,8 @@
 """Image data sets as numpy arrays, decoded once and then read from a cache.
 
-`load` knows scikit-learn's embedded digits, folders of image files, and every prepared
-image set of TensorFlow Datasets (TFDS).
+`load` knows scikit-learn's embedded digits, sets that are drawn, folders of image
+files, and every prepared image set of TensorFlow Datasets (TFDS). `sprites` returns the
+factors of its images as well.
 
 The cache is the folder that the environment variable `KZOO_CACHE` names, by default
 `~/.cache/kzoo`. Nothing else is kept there: delete it at any time.
@@ -13,11 +14,21 @@ import pathlib
 import re
 
 from kzoo import checks
-from kzoo.data import cache, decoding, digits, folders, prepared, synthetic
+from kzoo.data import cache, decoding, digits, folders, prepared, shapes, synthetic
+from kzoo.data.shapes import FACTORS as SPRITE_FACTORS
+from kzoo.data.shapes import SHAPES as SPRITE_SHAPES
+from kzoo.data.shapes import sprites
 from kzoo.data.source import DatasetNotFound
 from kzoo.data.synthetic import MIXTURES
 
-__all__ = ["MIXTURES", "DatasetNotFound", "load"]
+__all__ = [
+    "MIXTURES",
+    "SPRITE_FACTORS",
+    "SPRITE_SHAPES",
+    "DatasetNotFound",
+    "load",
+    "sprites",
+]
 
 
 def load(name="digits", split="train", image_size=None, limit=None, data_dir=None):
@@ -29,6 +40,9 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
             images of shape (1, 1, 2); `MIXTURES` has their centres and scale; or
             `"stacked_mnist"`, three random digits as channels, made from `"mnist"`:
             1000 modes, 128,000 images (301 MB) unless limited; or
+            `"sprites"`, white shapes on black, drawn in every scale, orientation and
+            place, 32x32 unless `image_size` says otherwise: 12,288 train and 1536 test
+            in random order, whose labels number `SPRITE_SHAPES`; or
             a folder of image files, as a `pathlib.Path` or as a string with a separator
             (`"./photos"`), or
             a TFDS set that is prepared in `data_dir`: `"mnist"`, `"celeb_a"`,
@@ -74,6 +88,8 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
     if name == "stacked_mnist":
         mnist = functools.partial(_mnist, image_size, data_dir)
         return synthetic.stacked_mnist(split, limit, mnist)
+    if name == "sprites":
+        return shapes.load_split(split, limit, image_size)
     source = _find(name, split, data_dir)
     for cached_limit in dict.fromkeys((limit, None)):
         cached = cache.read(cache.path_of(source, image_size, cached_limit), limit)
