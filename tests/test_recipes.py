@@ -45,13 +45,17 @@ WIDTHS = {
     "aae": (8,),
     "acgan": (8, 4),
     "began": (4, 8),
+    "beta_tcvae": (4,),
     "beta_vae": (4,),
     "bigan": (8,),
     "biggan": None,  # an option
     "cgan": (8,),
     "cvae": (8,),
+    "denoising_vae": (8,),
+    "factor_vae": (4,),
     "gan": (8,),
     "infogan": (8, 4),
+    "infovae": (8,),
     "iwae": (8,),
     "lsgan": (8, 4),
     "r3gan": (16, 16),
@@ -60,6 +64,8 @@ WIDTHS = {
     "stylegan2": (4, 4),
     "vae": (8,),
     "vaegan": (8, 4),
+    "vampvae": (8,),
+    "wae": (4,),
     "wgan": (8, 4),
 }
 

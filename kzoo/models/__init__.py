@@ -3,13 +3,17 @@
 from kzoo.models.aae import AAE
 from kzoo.models.acgan import ACGAN
 from kzoo.models.began import BEGAN
+from kzoo.models.beta_tcvae import BetaTCVAE
 from kzoo.models.beta_vae import BetaVAE
 from kzoo.models.bigan import BiGAN
 from kzoo.models.biggan import BigGAN
 from kzoo.models.cgan import CGAN
 from kzoo.models.cvae import CVAE
+from kzoo.models.denoising_vae import DenoisingVAE
+from kzoo.models.factor_vae import FactorVAE
 from kzoo.models.gan import DCGAN, GAN
 from kzoo.models.infogan import InfoGAN
+from kzoo.models.infovae import InfoVAE
 from kzoo.models.iwae import IWAE
 from kzoo.models.lsgan import LSGAN
 from kzoo.models.r3gan import R3GAN
@@ -18,21 +22,27 @@ from kzoo.models.sngan import SNGAN
 from kzoo.models.stylegan2 import StyleGAN2
 from kzoo.models.vae import VAE
 from kzoo.models.vaegan import VAEGAN
+from kzoo.models.vampvae import VampVAE
+from kzoo.models.wae import WAE
 from kzoo.models.wgan import WGAN, WGANGP
 
 __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "AAE",
     "ACGAN",
     "BEGAN",
+    "BetaTCVAE",
     "BetaVAE",
     "BiGAN",
     "BigGAN",
     "CGAN",
     "CVAE",
     "DCGAN",
+    "DenoisingVAE",
+    "FactorVAE",
     "GAN",
     "IWAE",
     "InfoGAN",
+    "InfoVAE",
     "LSGAN",
     "R3GAN",
     "SAGAN",
@@ -40,6 +50,8 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "StyleGAN2",
     "VAE",
     "VAEGAN",
+    "VampVAE",
+    "WAE",
     "WGAN",
     "WGANGP",
 ]

@@ -47,6 +47,8 @@ class IWAE(VAE):
     >>> model.log_likelihood(images, samples=5000).mean()
     """
 
+    fixed = ("beta", "kl", "warmup_steps", "capacity", "capacity_steps", "free_bits")
+
     def __init__(
         self,
         image_shape,
@@ -65,7 +67,6 @@ class IWAE(VAE):
             widths=widths,
             activation=activation,
             binarize=binarize,
-            kl="sampled",
             **kwargs,
         )
         self.samples = checks.positive_int("samples", samples)
@@ -76,15 +77,6 @@ class IWAE(VAE):
                 f"posterior='normal'. Received: posterior={self.posterior_name!r}, "
                 f"gradient={gradient!r}."
             )
-
-    def refuse(self, arguments):
-        for name in ("beta", "kl", "warmup_steps", "capacity", "free_bits"):
-            if arguments.get(name) is not None:
-                raise ValueError(
-                    "IWAE's bound has no KL divergence of its own. Expected no "
-                    f"{name}. Received: {name}={arguments[name]!r}. Leave it out, or "
-                    "take VAE."
-                )
 
     def default_optimizer(self):
         return keras.optimizers.Adam(1e-3, epsilon=1e-4)
@@ -113,9 +105,6 @@ class IWAE(VAE):
 
     def get_config(self):
         config = super().get_config()
-        for name in ("beta", "kl", "warmup_steps", "capacity", "free_bits"):
-            del config[name]
-        del config["capacity_steps"]
         return {**config, "samples": self.samples, "gradient": self.gradient}
 
 
