@@ -83,11 +83,23 @@ class IWAE(VAE):
 
     def negative_elbo(self, images, labels=None, training=True):
         images = self.binarized(images)
-        shape = (ops.shape(images)[0], self.samples, self.latent_dim)
-        evidence, prior = self.weighted(images, self.noise(shape), labels, training)
-        loss = -ops.mean(log_mean_exp(evidence + prior))
+        noise = self.latent_noise(images)
+        evidence, prior = self.weighted(images, noise, labels, training)
+        loss = -self.bound(evidence + prior)
         logs = {"reconstruction": -ops.mean(evidence), "kl": -ops.mean(prior)}
         return loss, {"loss": loss, **logs}
+
+    @property
+    def draws_per_image(self):
+        return self.samples
+
+    def latent_noise(self, images):
+        rows = ops.shape(images)[0]
+        return self.noise((rows, self.draws_per_image, self.latent_dim))
+
+    def bound(self, log_weights):
+        """Equation 8, a mean over images, of `(batch, samples)` to a scalar."""
+        return ops.mean(log_mean_exp(log_weights))
 
     def weighted(self, images, noise, labels, training):
         """`log_weights`, `(batch, samples)` each, with the estimator's gradients."""
@@ -109,9 +121,9 @@ class IWAE(VAE):
 
 
 def log_mean_exp(log_weights):
-    """`(batch, samples)` to `(batch,)`."""
-    count = ops.cast(ops.shape(log_weights)[1], "float32")
-    return ops.logsumexp(log_weights, axis=1) - ops.log(count)
+    """`(..., samples)` to `(...)`."""
+    count = ops.cast(ops.shape(log_weights)[-1], "float32")
+    return ops.logsumexp(log_weights, axis=-1) - ops.log(count)
 
 
 def scale_gradient(tensor, factor):
