@@ -59,6 +59,7 @@ WIDTHS = {
     "infogan": (8, 4),
     "infovae": (8,),
     "iwae": (8,),
+    "joint_vae": (4,),
     "lsgan": (8, 4),
     "piwae": (8,),
     "r3gan": (16, 16),

@@ -17,6 +17,7 @@ from kzoo.models.gan import DCGAN, GAN
 from kzoo.models.infogan import InfoGAN
 from kzoo.models.infovae import InfoVAE
 from kzoo.models.iwae import IWAE
+from kzoo.models.joint_vae import JointVAE
 from kzoo.models.lsgan import LSGAN
 from kzoo.models.piwae import CIWAE, MIWAE, PIWAE
 from kzoo.models.r3gan import R3GAN
@@ -50,6 +51,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "IWAE",
     "InfoGAN",
     "InfoVAE",
+    "JointVAE",
     "LSGAN",
     "MIWAE",
     "PIWAE",
