@@ -15,6 +15,7 @@ from kzoo.models.sngan import SNGAN
 from kzoo.models.stylegan2 import StyleGAN2
 from kzoo.models.vae import VAE
 from kzoo.models.vaegan import VAEGAN
+from kzoo.models.vqvae import VQVAE
 from kzoo.models.wgan import WGAN, WGANGP
 
 __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
@@ -34,6 +35,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "StyleGAN2",
     "VAE",
     "VAEGAN",
+    "VQVAE",
     "WGAN",
     "WGANGP",
 ]
