@@ -63,7 +63,6 @@ class Codebook(keras.layers.Layer):
             self.table.assign(k_means(vectors, self.size))
         else:
             self.table.assign(np.resize(vectors, self.table.shape))
-        self.started.assign(1.0)
 
     def get_config(self):
         config = super().get_config()
@@ -180,10 +179,10 @@ class FiniteScalar(keras.layers.Layer):
     A code is the list of these whole numbers: there is nothing to learn, no loss to add
     and no code that dies. Number i takes `levels[i]` values, in steps of
     `1 / (levels[i] // 2)`, from -1 up to 1, or to one step below with an even number of
-    levels. Differs from the paper's listing: 0 stays exactly 0 with an even number of
-    levels too, and the encoder's numbers are first scaled and shifted, by constants
-    such that those of the first images have mean 0 and variance 1. From Keras's initial
-    weights they would all round to 0, and of zeros a decoder's units learn nothing.
+    levels. Differs from the paper: the encoder's numbers are first scaled and shifted,
+    by constants such that those of the first images have mean 0 and variance 1. From
+    Keras's initial weights they would all round to 0, and of zeros a decoder's units
+    learn nothing.
 
     Args:
         levels: how many values each number takes, at least 2. The paper's `(8, 6, 5)`
@@ -214,7 +213,6 @@ class FiniteScalar(keras.layers.Layer):
         """Takes mean and deviation from vectors, a numpy array `(n, dim)`."""
         self.mean.assign(vectors.mean(axis=0))
         self.deviation.assign(vectors.std(axis=0) + 1e-6)
-        self.started.assign(1.0)
 
     def call(self, vectors, training=False, draws=None):
         vectors = (vectors - self.mean) / self.deviation
@@ -232,7 +230,7 @@ class FiniteScalar(keras.layers.Layer):
         levels = np.array(self.levels)
         reach = (levels - 1) * 0.999 / 2
         offset = np.where(levels % 2, 0.0, 0.5)
-        shift = np.arctanh(offset / reach)
+        shift = np.tan(offset / reach)
         reach, offset, shift = map(self.constant, (reach, offset, shift))
         return ops.tanh(vectors + shift) * reach - offset
 

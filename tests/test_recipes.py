@@ -49,6 +49,7 @@ RECIPES = [
     "stylegan2",
     "vae",
     "vaegan",
+    "vqvae",
     "wgan",
 ]
 RECIPES += LABELLED + PERHAPS_LABELLED

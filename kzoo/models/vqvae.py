@@ -141,6 +141,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
             images, labels = first_images(x, y, self.images_to_start)
             if images is not None:
                 self.start_codebook(images, labels)
+            self.codebook.started.assign(1.0)
         return super().fit(x, y, *args, **kwargs)
 
     @property
@@ -272,7 +273,8 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
             optimizer: a Keras optimizer or its name. None means Adam(3e-4).
             validation_data: images, or `(images, labels)`.
             batch_size, **kwargs: as in `keras.Model.fit`. Callbacks see a model of
-                codes with the PixelCNN inside.
+                codes with the PixelCNN inside, but `SampleGrid` and `Evaluate` draw
+                images.
 
         Returns:
             Keras's history: `loss` is -log p(code | codes before) in nats a code.
@@ -289,6 +291,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         self.pixelcnn.trainable = True
         try:
             trainer = self.pixelcnn.trainer(self.grid)
+            trainer.whole = lambda: self
             trainer.compile(
                 optimizer or keras.optimizers.Adam(3e-4),
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
