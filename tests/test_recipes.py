@@ -160,6 +160,11 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
             {"models": "CGAN,InfoGAN", "limit": 96, "metrics": "kernel_distance"},
             ["CGAN", "InfoGAN", "'kernel_distance'"],
         ),
+        (
+            "vqvae",
+            {"dataset": "digits", "quantizers": "ema", "limit": 96, "epochs": 1},
+            ["'reconstruction'", "'prior val_loss'"],
+        ),
         ("modes", {"datasets": "ring-8", "steps": 20, "seeds": 1}, ["modes:"]),
     ],
 )

@@ -120,6 +120,11 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
 
     def set_pixelcnn(self, pixelcnn):
         """Makes `pixelcnn` the prior: a part of the model that `fit` does not train."""
+        if not isinstance(pixelcnn, PixelCNN):
+            raise ValueError(
+                "Expected pixelcnn to be a kzoo.networks.pixelcnn.PixelCNN, which can "
+                f"draw. Received: pixelcnn={pixelcnn!r}."
+            )
         codes, logits = self.grid, (*self.grid, self.codebook.size)
         self.add_network("pixelcnn", pixelcnn, None, codes, logits)
         # First True: TensorFlow leaves out an assignment that changes nothing, and a
@@ -264,7 +269,8 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         """Trains a PixelCNN on the codes of images, from which `sample` then draws.
 
         Train the autoencoder before: the PixelCNN does not follow codes that change.
-        A second call goes on with the same network and a new optimizer.
+        A second call goes on with the same network and a new optimizer. Compiled as the
+        model is: `run_eagerly` and `jit_compile` are those given to `compile`.
 
         Args:
             images: `(n, height, width, channels)`, uint8 or float in [0, 1].
@@ -283,10 +289,9 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
             with networks.precision(self.dtype_policy):
                 size = self.codebook.size
                 self.set_pixelcnn(PixelCNN(size, width, blocks, self.num_classes))
-        if validation_data is not None:
-            held = validation_data
-            held = held if isinstance(held, tuple) else (held,)
-            kwargs["validation_data"] = self.as_codes(*held)
+        held = validation_data
+        if held is not None:
+            held = self.as_codes(*(held if isinstance(held, tuple) else (held,)))
         x, codes = self.as_codes(images, labels)
         self.pixelcnn.trainable = True
         try:
@@ -295,8 +300,10 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
             trainer.compile(
                 optimizer or keras.optimizers.Adam(3e-4),
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                run_eagerly=self.run_eagerly,
+                jit_compile=self.jit_compile if self.compiled else "auto",
             )
-            return trainer.fit(x, codes, batch_size, **kwargs)
+            return trainer.fit(x, codes, batch_size, validation_data=held, **kwargs)
         finally:
             self.pixelcnn.trainable = False
 

@@ -36,6 +36,10 @@ MAKE = {
 }
 
 
+# XLA takes long to compile a PixelCNN on TensorFlow, and little is trained here.
+QUICK = {"jit_compile": keras.backend.backend() == "jax"}
+
+
 def numpy(tensor):
     return np.array(ops.convert_to_numpy(tensor))
 
@@ -294,9 +298,8 @@ def test_draws_follow_the_joint_distribution(num_classes):
 
 
 def test_a_model_with_a_prior_is_saved_and_trained_on(tmp_path):
-    model = compiled(MAKE["conditional"])
+    model = compiled(MAKE["conditional"], **QUICK)
     images, labels = batch(model)
-    fit(model)
     history = model.fit_prior(
         images, labels, width=4, blocks=1, epochs=2, verbose=0,
         validation_data=(images[:6], labels[:6]),
@@ -312,10 +315,10 @@ def test_a_model_with_a_prior_is_saved_and_trained_on(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.sample(7, seed=1), model.sample(7, seed=1))
     assert_same_state(model, loaded)
-    assert fit(model) == fit(loaded)
-    assert_same_state(model, loaded)
-    model.fit_prior(images, labels, verbose=0)  # once more, with what there is
-    assert not model.pixelcnn.trainable
+    loaded.compile(**QUICK)
+    prior = loaded.pixelcnn.get_weights()
+    fit(loaded)
+    assert all(map(np.array_equal, prior, loaded.pixelcnn.get_weights()))
 
 
 SERVE = """
@@ -345,14 +348,14 @@ def test_the_exported_sample_draws_from_the_prior(tmp_path, python):
 
 
 def test_the_prior_learns_what_is_drawn():
-    model = compiled(MAKE["conditional"])
+    model = compiled(MAKE["conditional"], **QUICK)
     _, labels = batch(model)
     flat = np.float32(labels / 2)[:, None, None, None] * np.ones((1, 4, 4, 1), "f4")
     model.fit(flat, labels, epochs=5, verbose=0)
     seen = model.codes(flat[:3], labels[:3])
     loss = model.fit_prior(
-        flat, labels, width=8, blocks=1, epochs=60, verbose=0,
-        optimizer=keras.optimizers.Adam(0.02),
+        flat, labels, width=8, blocks=1, epochs=40, verbose=0,
+        optimizer=keras.optimizers.Adam(0.03),
     ).history["loss"]  # fmt: skip
     assert loss[-1] < 0.1 and loss[0] > 0.5
     latents = model.draw_latents(30, seed=0, labels=np.arange(30) % 3)
@@ -414,6 +417,7 @@ def test_your_own_networks(tmp_path):
         ({"code_dim": 3, **own_networks()}, "encoder"),
         ({"code_dim": 2, "num_classes": 3, **own_networks()}, "labels"),
         ({"pixelcnn": PixelCNN(7, width=2, blocks=0)}, "pixelcnn"),
+        ({"pixelcnn": layers.Dense(512)}, "can draw"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, named):
