@@ -215,15 +215,12 @@ class FiniteScalar(keras.layers.Layer):
         self.deviation.assign(vectors.std(axis=0) + 1e-6)
 
     def call(self, vectors, training=False, draws=None):
-        vectors = (vectors - self.mean) / self.deviation
-        quantised = ops.round(self.bounded(vectors)) / self.constant(self.halves)
-        loss = ops.zeros_like(vectors[:, 0, 0, 0])
-        return self.passed(vectors, quantised), self.nearest(quantised), loss
-
-    def passed(self, vectors, quantised):
-        """The quantised vectors, whose gradient is that of the bounded ones."""
-        bounded = self.bounded(vectors) / self.constant(self.halves)
-        return straight_through(bounded, quantised)
+        bounded = self.bounded((vectors - self.mean) / self.deviation)
+        halves, loss = self.constant(self.halves), ops.zeros_like(vectors[:, 0, 0, 0])
+        quantised = ops.round(bounded) / halves
+        # The gradient is that of the bounded vectors.
+        outputs = straight_through(bounded / halves, quantised)
+        return outputs, self.nearest(quantised), loss
 
     def bounded(self, vectors):
         """Numbers that round to whole ones from -(n // 2) to (n - 1) // 2."""

@@ -3,9 +3,10 @@
 An autoregressive model (van den Oord et al., arXiv:1601.00759 and 1601.06759): the
 probability of each code given those above it and those to its left. Two stacks of
 convolutions see them without a blind spot: the vertical one all rows above, the
-horizontal one what is to the left in the same row. Instead of masked kernels, the
-convolutions have kernels without the masked part, on shifted maps. Differs from the
-paper: no output is 256 levels of a channel, but one of `codes`.
+horizontal one what is to the left in the same row. Differs from the paper: instead of
+masked kernels, the convolutions have kernels without the masked part, on shifted maps;
+what is modelled are codes, not the levels of pixels; of labels, the whole grid gets the
+same bias.
 """
 
 import keras
