@@ -70,6 +70,7 @@ WIDTHS = {
     "vae": (8,),
     "vaegan": (8, 4),
     "vampvae": (8,),
+    "vqvae": None,
     "wae": (4,),
     "wgan": (8, 4),
 }
@@ -206,6 +207,11 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
             "zoo",
             {"models": "CGAN,InfoGAN", "limit": 96, "metrics": "kernel_distance"},
             ["CGAN", "InfoGAN", "'kernel_distance'"],
+        ),
+        (
+            "vqvae",
+            {"dataset": "digits", "quantizers": "ema", "limit": 96, "epochs": 1},
+            ["'reconstruction'", "'prior val_loss'"],
         ),
         ("modes", {"datasets": "ring-8", "steps": 20, "seeds": 1}, ["modes:"]),
         (

@@ -28,6 +28,7 @@ from kzoo.models.stylegan2 import StyleGAN2
 from kzoo.models.vae import VAE
 from kzoo.models.vaegan import VAEGAN
 from kzoo.models.vampvae import VampVAE
+from kzoo.models.vqvae import VQVAE
 from kzoo.models.wae import WAE
 from kzoo.models.wgan import WGAN, WGANGP
 
@@ -62,6 +63,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "StyleGAN2",
     "VAE",
     "VAEGAN",
+    "VQVAE",
     "VampVAE",
     "WAE",
     "WGAN",
