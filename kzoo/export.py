@@ -97,8 +97,10 @@ def _named(name, function):
 def _sampler(model):
     from kzoo.backend import _tensorflow as random
 
+    source, size = model.latent_source
+
     def sample(num, seed):
-        inputs = [model.prior(random.seeded_normal((num, model.prior_size), seed))]
+        inputs = [source(random.seeded_normal((num, size), seed))]
         if model.num_classes:
             inputs.append(random.seeded_labels(num, model.num_classes, seed))
         return model.generate_batch(*inputs)

@@ -115,6 +115,11 @@ class GenerativeModel(Verbs, keras.Model):
         else:
             self.optimizer.build(self.trainable_variables)
 
+    def forget_compiled(self):
+        super().forget_compiled()
+        self._phases = {}
+        self.train_function = self.test_function = self.predict_function = None
+
     def _optimizer_group(self, optimizer, default):
         group = isinstance(optimizer, OptimizerGroup)
         members = optimizer.members if group else optimizer

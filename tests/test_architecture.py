@@ -29,7 +29,8 @@ ALLOWED = {
     "networks": {"checks", "layers"},
     "optimizers": set(),
     "export": {"backend", "files"},
-    "verbs": {"backend", "checks", "export"},
+    "samplers": {"checks", "losses", "priors"},
+    "verbs": {"backend", "checks", "export", "samplers"},
     "training": {"backend", "checks", "files", "networks", "optimizers", "verbs"},
     "models": {
         "augmentations",

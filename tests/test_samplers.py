@@ -1,0 +1,280 @@
+"""Samplers fitted to latents: what they recover, and that they live with the model."""
+
+import keras
+import numpy as np
+import pytest
+from conformance import assert_same_state, batch, compiled, fit
+from keras import layers, ops
+
+from kzoo import samplers
+from kzoo.callbacks import SampleGrid
+from kzoo.models import AAE, CVAE, DCGAN, VAE, VAEGAN, BiGAN
+from kzoo.priors import AutoregressiveFlow
+
+QUICK = {
+    "flow": {"flows": 2, "widths": (16,), "steps": 300},
+    "mixture": {"components": 3},
+    "normal": {},
+    "two_stage": {"widths": (32,), "steps": 300},
+}
+TINY = QUICK | {
+    "flow": {"flows": 2, "widths": (4,), "steps": 3},
+    "two_stage": {"widths": (4,), "steps": 3},
+}
+MAKE = {
+    "aae": lambda: AAE((4, 4, 1), 2, widths=(4,), discriminator_widths=(4,)),
+    "bigan": lambda: BiGAN((4, 4, 1), 2, widths=(4,)),
+    "cvae": lambda: CVAE((4, 4, 1), 3, 2, widths=(4,)),
+    "flow_vae": lambda: VAE((4, 4, 1), 2, widths=(4,), posterior="iaf", prior="flow"),
+    "vae": lambda: VAE((4, 4, 1), 2, widths=(4,)),
+    "vaegan": lambda: VAEGAN((4, 4, 1), 2, architecture="mlp", widths=(4,)),
+}
+MEANS = np.float32([[-3, 1], [2, 2], [1, -3]])
+
+
+def three_clouds(n=1500):
+    """Correlated latents around `MEANS`, and which of them each is of."""
+    rng = np.random.default_rng(0)
+    which = np.arange(n) % 3
+    noise = rng.normal(size=(n, 2)) @ [[0.4, 0.2], [0.0, 0.3]]
+    return np.float32(MEANS[which] + noise), which
+
+
+def linear_vae(scale=0.1):
+    """A VAE whose latents are two pixels on another scale, and posteriors narrow."""
+    images, latents = keras.Input((1, 2, 1)), keras.Input((2,))
+    mean = 16 * layers.Flatten()(images) - 8
+    encoder = keras.Model(images, [mean, 0 * mean + 2 * np.log(scale)])
+    decoder = keras.Model(latents, layers.Reshape((1, 2, 1))(layers.Dense(2)(latents)))
+    return VAE((1, 2, 1), 2, encoder=encoder, decoder=decoder)
+
+
+def fitted_to_clouds(kind, scale=0.1):
+    latents, _ = three_clouds()
+    model = linear_vae(scale)
+    images = ((latents + 8) / 16).reshape(-1, 1, 2, 1)
+    model.fit_sampler(kind, images, **QUICK[kind])
+    return model, latents
+
+
+@pytest.mark.parametrize("kind", samplers.KINDS)
+def test_moments_of_the_latents_are_recovered(kind):
+    model, latents = fitted_to_clouds(kind)
+    drawn = model.draw_latents(4000, seed=1)
+    assert drawn.shape == (4000, 2) and drawn.dtype == np.float32
+    np.testing.assert_allclose(drawn.mean(axis=0), latents.mean(axis=0), atol=0.3)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(latents.T), atol=0.9)
+
+
+@pytest.mark.parametrize("kind", ["flow", "mixture", "two_stage"])
+def test_modes_of_the_latents_are_recovered(kind):
+    model, latents = fitted_to_clouds(kind)
+    drawn = model.draw_latents(3000, seed=1)
+    distances = np.linalg.norm(drawn[:, None] - MEANS, axis=-1)
+    near = distances.min(axis=1) < 1.5
+    assert near.mean() > 0.8, near.mean()
+    shares = np.bincount(distances.argmin(axis=1), minlength=3) / 3000
+    assert shares == pytest.approx(np.full(3, 1 / 3), abs=0.08)
+
+
+def test_a_mixture_is_that_of_scikit_learn():
+    model, latents = fitted_to_clouds("mixture")
+    drawn, (expected, which) = model.draw_latents(30_000, seed=1), three_clouds()
+    labels = np.linalg.norm(drawn[:, None] - MEANS, axis=-1).argmin(axis=1)
+    for i in range(3):
+        want = np.cov(expected[which == i].T) + 0.01 * np.eye(2)
+        np.testing.assert_allclose(np.cov(drawn[labels == i].T), want, atol=0.02)
+
+
+def test_latents_are_draws_of_the_posterior():
+    """A wide posterior widens them, and by the same numbers on each backend."""
+    narrow, latents = fitted_to_clouds("normal", scale=1e-3)
+    wide, _ = fitted_to_clouds("normal", scale=2.0)
+    covariances = [np.cov(m.draw_latents(20_000, seed=1).T) for m in (narrow, wide)]
+    added = covariances[1] - covariances[0]
+    np.testing.assert_allclose(added, 4 * np.eye(2), atol=0.5)
+    noise = np.random.default_rng(0).standard_normal((1500, 2), "float32")
+    mean = ops.convert_to_numpy(wide.sampler.mean)
+    np.testing.assert_allclose(mean, (latents + 2 * noise).mean(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["aae", "bigan"])
+def test_codes_without_a_posterior_are_what_is_fitted_to(name):
+    model = MAKE[name]()
+    images, _ = batch(model)
+    model.fit_sampler("normal", images)
+    codes = model.encode(images)
+    drawn = model.draw_latents(20_000, seed=0)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(codes.T, ddof=0), atol=0.03)
+
+
+@pytest.mark.parametrize("kind", ["flow", "two_stage"])
+def test_fitting_raises_the_likelihood(kind):
+    """And its numbers do not depend on the global seed."""
+    rows, _ = three_clouds()
+    rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    weights = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        source = getattr(samplers, f"fit_{kind}")(rows, 0, **TINY[kind])
+        weights.append([ops.convert_to_numpy(v) for v in source.weights])
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    if kind == "flow":
+        source = samplers.fit_flow(rows, 0, **QUICK[kind])
+        tensor = ops.convert_to_tensor(rows.astype("float32"))
+        new, fitted = (
+            ops.convert_to_numpy(flow.log_density(tensor)).mean()
+            for flow in (AutoregressiveFlow(2), source)
+        )
+        assert fitted > new + 0.5
+
+
+def test_gamma_is_learned_down_to_the_width_of_the_latents():
+    model, latents = fitted_to_clouds("two_stage")
+    gamma = np.exp(float(model.sampler.source.log_gamma))
+    assert 0.01 < gamma < 0.5
+    silent = np.zeros((50, 4), "float32")
+    silent[:, 2:] = np.random.default_rng(0).normal(size=(50, 2))
+    spread = ops.convert_to_numpy(model.sampler(ops.convert_to_tensor(silent)))
+    np.testing.assert_allclose(spread.std(axis=0), gamma * latents.std(axis=0), rtol=0.4)
+
+
+@pytest.mark.parametrize("kind", samplers.KINDS)
+@pytest.mark.parametrize("name", ["cvae", "vae"])
+def test_a_saved_model_draws_the_same_images(name, kind, tmp_path):
+    model = compiled(MAKE[name])
+    images, labels = batch(model)
+    plain = model.sample(4, seed=0)
+    model.fit_sampler(kind, images, labels, **TINY[kind])
+    drawn = model.sample(4, seed=0)
+    assert not np.allclose(plain, drawn)
+    np.testing.assert_array_equal(drawn, model.sample(4, seed=0))
+    assert not np.array_equal(drawn, model.sample(4, seed=1))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(drawn, again.sample(4, seed=0))
+    assert again.get_config() == model.get_config()
+    assert_same_state(model, again)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_training_goes_on_as_if_there_were_no_sampler(name, tmp_path):
+    model, plain = compiled(MAKE[name]), compiled(MAKE[name])
+    for each in model, plain:
+        fit(each)
+    images, labels = batch(model)
+    model.fit_sampler("flow", images, labels, **TINY["flow"])
+    before = weights(model.sampler)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert fit(model) == fit(plain) == fit(again)
+    assert_same_state(model, again)
+    for a, b in zip(before, weights(model.sampler), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.fit_sampler(None)
+    assert_same_state(model, plain)
+    assert fit(model) == fit(plain)
+    assert_same_state(model, plain)
+
+
+def weights(layer):
+    return [np.array(ops.convert_to_numpy(v)) for v in layer.weights]
+
+
+def test_a_sampler_is_replaced_and_left():
+    model = compiled(MAKE["vae"])
+    images, _ = batch(model)
+    plain, count = model.sample(4, seed=0), len(model.variables)
+    trained = len(model.trainable_variables)
+    for kind in ("mixture", "two_stage", "normal"):
+        model.fit_sampler(kind, images, **TINY[kind])
+        assert len(model.variables) == count + len(model.sampler.variables)
+        assert len(model.trainable_variables) == trained
+        model.fit(images, epochs=1, verbose=0)
+    model.trainable = False
+    model.trainable = True
+    assert len(model.trainable_variables) == trained
+    model.compile()
+    model.fit_sampler(None)
+    assert model.sampler is None and len(model.variables) == count
+    assert "sampler" not in model.get_config()
+    model = compiled(MAKE["vae"])
+    np.testing.assert_array_equal(plain, model.sample(4, seed=0))
+
+
+def test_truncation_does_not_choose_components():
+    model, _ = fitted_to_clouds("mixture")
+    drawn = model.draw_latents(600, seed=0, truncation=0.1)
+    labels = np.linalg.norm(drawn[:, None] - MEANS, axis=-1).argmin(axis=1)
+    assert np.bincount(labels, minlength=3).min() > 120
+    assert max(drawn[labels == i].std(axis=0).max() for i in range(3)) < 0.1
+
+
+def test_pictures_and_scores_are_of_the_sampler(tmp_path):
+    model = compiled(lambda: VAE((8, 8, 1), 2, widths=(4,)))
+    images, _ = batch(model)
+    model.fit_sampler("mixture", images, components=2)
+    grid = SampleGrid(tmp_path, rows=1, columns=4)
+    model.fit(images, epochs=1, verbose=0, callbacks=[grid])
+    np.testing.assert_array_equal(grid._inputs, model.draw_latents(4, seed=0))
+    assert "loss" in model.evaluate(images, verbose=0, return_dict=True)
+
+
+SERVE = """
+import sys
+sys.modules["keras"] = sys.modules["kzoo"] = None  # cannot be imported
+import tensorflow as tf
+sample = tf.saved_model.load(sys.argv[1]).signatures["sample"]
+draw = lambda seed: sample(num=tf.constant(2000), seed=tf.constant(seed, tf.int64))
+images = draw(5)["images"].numpy()
+assert (images == draw(5)["images"].numpy()).all()
+print(*images.reshape(2000, 2).mean(axis=0))
+"""
+
+
+@pytest.mark.parametrize("kind", samplers.KINDS)
+def test_an_exported_model_draws_by_the_sampler(kind, tmp_path, python):
+    if keras.backend.backend() != "tensorflow" and kind != "flow":
+        pytest.skip("written by TensorFlow, after the same load as of any model")
+    model, _ = fitted_to_clouds(kind)
+    model.export(tmp_path / "fitted", verbose=False)
+    expected = model.sample(2000, seed=0).reshape(2000, 2).mean(axis=0)
+    shown = python("-c", SERVE, tmp_path / "fitted").stdout
+    np.testing.assert_allclose(np.float64(shown.split()), expected, atol=0.02)
+    model.fit_sampler(None)
+    plain = model.sample(2000, seed=0).reshape(2000, 2).mean(axis=0)
+    assert np.abs(expected - plain).max() > 0.06
+
+
+IMAGES = np.zeros((5, 4, 4, 1), "float32")
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        ({"kind": "pixelcnn"}, "'flow', 'mixture', 'normal', 'two_stage'"),
+        ({"images": IMAGES[:, :2]}, "images"),
+        ({"images": None}, "images"),
+        ({"images": IMAGES + 2}, "images"),
+        ({"labels": np.arange(5)}, "labels"),
+        ({"components": 6}, "components=6 for 5 images"),
+        ({"components": 0}, "components"),
+        ({"flows": 3}, "components"),
+        ({"kind": "normal", "components": 3}, "no option"),
+        ({"kind": "normal", "images": IMAGES[:1]}, "n >= 2"),
+        ({"kind": "flow", "steps": 0}, "steps"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, named):
+    model = MAKE["vae"]()
+    with pytest.raises(ValueError, match="Expected|Received") as error:
+        model.fit_sampler(**{"kind": "mixture", "images": IMAGES, **arguments})
+    assert named in str(error.value)
+    assert model.sampler is None
+
+
+def test_a_model_of_classes_needs_labels_and_a_gan_has_no_latents_of_images():
+    with pytest.raises(ValueError, match="labels"):
+        MAKE["cvae"]().fit_sampler("normal", IMAGES)
+    assert not hasattr(DCGAN, "fit_sampler")
