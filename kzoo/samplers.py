@@ -239,7 +239,7 @@ KINDS = {
 }
 
 
-def train(networks, loss, rows, seed, steps, rate=1e-3):
+def train(networks, loss, rows, seed, steps, rate=2e-3):
     """Minimises `loss(rows, noise)` over the networks by plain Keras; Adam, cosine."""
     checks.positive_int("steps", steps)
     trainer = Trainer(networks, loss)

@@ -206,7 +206,9 @@ class AutoencoderVerbs(Verbs):
         self._set_sampler(samplers.fit(kind, latents, seed, **options))
 
     def _set_sampler(self, sampler):
-        self._tracker.untrack(self.sampler)  # Keras would keep the earlier one's weights
+        self._tracker.untrack(
+            self.sampler
+        )  # Keras would keep the earlier one's weights
         self.sampler = sampler
         self.forget_compiled()
 
