@@ -37,12 +37,13 @@ class Sampler(layers.Layer):
     Args:
         source: layer that maps `(batch, source.size)` standard normal numbers to
             `(batch, source.latent_dim)`.
+        kind: what it is called.
     """
 
-    def __init__(self, source):
+    def __init__(self, source, kind):
         super().__init__(dtype="float32", trainable=False)
         source.trainable = False
-        self.source, self.size = source, source.size
+        self.source, self.size, self.kind = source, source.size, kind
         shape = (source.latent_dim,)
         self.mean = self.add_weight(shape, "zeros", trainable=False, name="mean")
         self.scale = self.add_weight(shape, "ones", trainable=False, name="scale")
@@ -60,11 +61,13 @@ class Sampler(layers.Layer):
         return self.mean + self.scale * self.source(normal)
 
     def get_config(self):
-        return {"source": keras.saving.serialize_keras_object(self.source)}
+        source = keras.saving.serialize_keras_object(self.source)
+        return {"source": source, "kind": self.kind}
 
     @classmethod
     def from_config(cls, config):
-        return cls(keras.saving.deserialize_keras_object(config["source"]))
+        source = keras.saving.deserialize_keras_object(config["source"])
+        return cls(source, config["kind"])
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -168,7 +171,8 @@ def fit(kind, latents, seed=0, **options):
         checks.one_of(f"option of {kind!r}", option, known or ["no option"])
     latents = checks.features("latents", latents)
     mean, scale = latents.mean(axis=0), latents.std(axis=0) + 1e-6
-    sampler = Sampler(fit_source((latents - mean) / scale, seed, **options))
+    source = fit_source((latents - mean) / scale, seed, **options)
+    sampler = Sampler(source, kind)
     sampler.mean.assign(mean)
     sampler.scale.assign(scale)
     return sampler

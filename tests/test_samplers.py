@@ -8,6 +8,7 @@ import pytest
 from conformance import assert_same_state, batch, compiled, fit
 from keras import layers, ops
 
+import kzoo
 from kzoo import samplers
 from kzoo.callbacks import SampleGrid
 from kzoo.models import AAE, CVAE, DCGAN, VAE, VAEGAN, BiGAN
@@ -225,6 +226,10 @@ def test_pictures_and_scores_are_of_the_sampler(tmp_path):
     model.fit(images, epochs=1, verbose=0, callbacks=[grid])
     np.testing.assert_array_equal(grid._inputs, model.draw_latents(4, seed=0))
     assert "loss" in model.evaluate(images, verbose=0, return_dict=True)
+    report = kzoo.metrics.evaluate(
+        model, images, metrics=["kernel_distance"], verbose=False
+    )
+    assert report.protocol["sampler"] == "mixture"
 
 
 SERVE = """
@@ -250,6 +255,18 @@ def test_an_exported_model_draws_by_the_sampler(kind, tmp_path, python):
     np.testing.assert_allclose(np.float64(shown.split()), expected, atol=0.02)
     plain = linear_vae().sample(2000, seed=0).reshape(2000, 2).mean(axis=0)
     assert np.abs(expected - plain).max() > 0.04
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_fit_has_full_precision(policy):
+    expected = weights(samplers.fit("two_stage", bent(), **TINY["two_stage"]))
+    keras.config.set_dtype_policy(policy)
+    try:
+        got = weights(samplers.fit("two_stage", bent(), **TINY["two_stage"]))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 IMAGES = np.zeros((5, 4, 4, 1), "float32")
