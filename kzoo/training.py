@@ -118,7 +118,6 @@ class GenerativeModel(Verbs, keras.Model):
     def forget_compiled(self):
         super().forget_compiled()
         self._phases = {}
-        self.train_function = self.test_function = self.predict_function = None
 
     def _optimizer_group(self, optimizer, default):
         group = isinstance(optimizer, OptimizerGroup)

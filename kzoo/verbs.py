@@ -175,8 +175,9 @@ class AutoencoderVerbs(Verbs):
         """Fits to the latents of images what `sample` shall draw them from.
 
         The sampler is saved and exported with the model, in the place of an earlier
-        one. Training goes on as it would have, by the prior, and does not move it: fit
-        it again afterwards. Losses and likelihoods stay those of the prior.
+        one. Call it between runs of `fit`: training goes on as it would have, by the
+        prior, and does not move the sampler, which has to be fitted again. Losses and
+        likelihoods stay those of the prior.
 
         Args:
             kind: `"normal"`, with all covariances; `"mixture"` of such (option

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 import kzoo
 from kzoo import samplers
-from kzoo.callbacks import SampleGrid
+from kzoo.callbacks import Checkpoint, SampleGrid
 from kzoo.models import AAE, CVAE, DCGAN, VAE, VAEGAN, BiGAN
 
 QUICK = {
@@ -219,6 +219,23 @@ def test_a_sampler_is_replaced_and_left():
     assert "sampler" not in model.get_config()
     model = compiled(MAKE["vae"])
     np.testing.assert_array_equal(plain, model.sample(4, seed=0))
+
+
+def test_a_checkpoint_and_the_model_have_the_same_sampler(tmp_path):
+    def run(model, **arguments):
+        saving = Checkpoint(tmp_path / "run.keras", **arguments)
+        model.fit(images, epochs=2, batch_size=8, verbose=0, callbacks=[saving])
+
+    model = compiled(MAKE["vae"])
+    images, _ = batch(model)
+    model.fit_sampler("mixture", images, components=2)
+    run(model)
+    with pytest.raises(ValueError, match=r"sampler=\{.*'mixture'.* not None"):
+        run(compiled(MAKE["vae"]), resume=True)
+    again = compiled(MAKE["vae"])
+    again.fit_sampler("mixture", images[::-1], components=2, seed=1)
+    run(again, resume=True)
+    assert_same_state(model, again)
 
 
 def test_truncation_does_not_choose_components():
