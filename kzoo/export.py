@@ -97,12 +97,14 @@ def _named(name, function):
 def _sampler(model):
     from kzoo.backend import _tensorflow as random
 
+    source, size = model.latent_source
+
     def sample(num, seed):
-        normal = random.seeded_normal((num, model.prior_size), seed)
+        normal = random.seeded_normal((num, size), seed)
         labels = []
         if model.num_classes:
             labels = [random.seeded_labels(num, model.num_classes, seed)]
-        latents = model.conditional_prior(normal, *labels)
+        latents = source(normal, *labels)
         return model.generate_batch(latents, *labels)
 
     return sample

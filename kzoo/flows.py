@@ -4,6 +4,7 @@ A flow is a layer that maps `(batch, latent_dim)` to latents of the same shape a
 logarithm of the determinant of its Jacobian, `(batch,)`.
 """
 
+import itertools
 import math
 
 import keras
@@ -43,40 +44,38 @@ class MADE(layers.Layer):
 
     def __init__(self, latent_dim, widths=(64,), outputs=2, activation="relu"):
         super().__init__(dtype="float32")
-        self.latent_dim, self.outputs = latent_dim, outputs
-        # A unit of degree m sees the latents 1 to m; the outputs of i see those before.
-        degrees = np.arange(1, latent_dim + 1)
+        self.latent_dim, self.widths, self.outputs = latent_dim, widths, outputs
+        self.activation = keras.activations.get(activation)
         self.hidden, self.contexts = [], []
-        for width in widths:
-            own = np.arange(width) % max(1, latent_dim - 1) + 1
+
+    def build(self, latents_shape, context_shape=None):
+        # A unit of degree m sees the latents 1 to m; the outputs of i see those before.
+        size, degrees = self.latent_dim, np.arange(1, self.latent_dim + 1)
+        for width in self.widths:
+            own = np.arange(width) % max(1, self.latent_dim - 1) + 1
             mask = own[None, :] >= degrees[:, None]
             self.hidden.append(MaskedDense(width, mask, dtype="float32"))
-            self.contexts.append(layers.Dense(width, use_bias=False, dtype="float32"))
-            degrees = own
-        mask = np.arange(1, latent_dim + 1)[None, :] > degrees[:, None]
+            self.hidden[-1].build((None, size))
+            if context_shape is not None:
+                context = layers.Dense(width, use_bias=False, dtype="float32")
+                context.build(context_shape)
+                self.contexts.append(context)
+            size, degrees = width, own
+        mask = np.arange(1, self.latent_dim + 1)[None, :] > degrees[:, None]
         self.last = MaskedDense(
-            outputs * latent_dim,
-            np.tile(mask, outputs),
+            self.outputs * self.latent_dim,
+            np.tile(mask, self.outputs),
             kernel_initializer="zeros",
             dtype="float32",
         )
-        self.activation = keras.activations.get(activation)
-
-    def build(self, latents_shape, context_shape=None):
-        size = self.latent_dim
-        for layer, context in zip(self.hidden, self.contexts, strict=True):
-            layer.build((None, size))
-            if context_shape is not None:
-                context.build(context_shape)
-            size = layer.units
         self.last.build((None, size))
         self.built = True
 
     def call(self, latents, context=None):
         x = latents
-        for layer, of_context in zip(self.hidden, self.contexts, strict=True):
+        for layer, of_context in itertools.zip_longest(self.hidden, self.contexts):
             x = layer(x)
-            if context is not None:
+            if of_context is not None:
                 x = x + of_context(context)
             x = self.activation(x)
         return ops.split(self.last(x), self.outputs, axis=-1)

@@ -90,6 +90,7 @@ class VampPrior(layers.Layer):
         return ops.zeros_like(mean[:, 0]), mean, log_var
 
 
+@keras.saving.register_keras_serializable("kzoo")
 class AutoregressiveFlow(layers.Layer):
     """N(0, I) bent by autoregressive flows: Papamakarios et al., arXiv:1705.07057.
 
@@ -103,7 +104,8 @@ class AutoregressiveFlow(layers.Layer):
 
     def __init__(self, latent_dim, flows=4, widths=(64,)):
         super().__init__(dtype="float32")
-        self.size = latent_dim
+        self.size = self.latent_dim = latent_dim
+        self.widths = tuple(widths)
         self.flows = [
             MaskedAutoregressiveFlow(latent_dim, widths) for _ in range(flows)
         ]
@@ -122,6 +124,10 @@ class AutoregressiveFlow(layers.Layer):
             latents = ops.flip(latents, axis=-1)
             total = total + log_determinant
         return losses.normal_log_density(latents) + total
+
+    def get_config(self):
+        count = len(self.flows)
+        return {"latent_dim": self.latent_dim, "flows": count, "widths": self.widths}
 
 
 def log_density(latents, logits, means, log_vars):

@@ -115,6 +115,10 @@ class GenerativeModel(Verbs, keras.Model):
         else:
             self.optimizer.build(self.trainable_variables)
 
+    def forget_compiled(self):
+        super().forget_compiled()
+        self._phases = {}
+
     def _optimizer_group(self, optimizer, default):
         group = isinstance(optimizer, OptimizerGroup)
         members = optimizer.members if group else optimizer

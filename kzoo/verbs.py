@@ -8,7 +8,7 @@ import scipy.special
 import tqdm
 from keras import ops
 
-from kzoo import backend, checks
+from kzoo import backend, checks, samplers
 from kzoo.export import saved_model
 
 BATCH = 256  # how many examples are run at a time
@@ -24,8 +24,9 @@ class Verbs:
     def prior(self, normal):
         """Latents from the prior, made of standard normal numbers.
 
-        `(n, prior_size)` to `(n, latent_dim)`. One function for training, `sample` and
-        the exported `sample`; a model with another prior overrides it.
+        `(n, prior_size)` to `(n, latent_dim)`. One function for training and, unless a
+        sampler is fitted, for what is drawn after it; a model with another prior
+        overrides it.
         """
         return normal
 
@@ -38,15 +39,26 @@ class Verbs:
         """`prior` given labels `(n,)`, for a model whose prior depends on them."""
         return self.prior(normal)
 
+    @property
+    def latent_source(self):
+        """What `sample`, here and exported, draws latents by: a function and its size.
+
+        The function maps `(n, size)` standard normal numbers, and labels where there
+        are classes, to `(n, latent_dim)`.
+        """
+        return self.conditional_prior, self.prior_size
+
     def draw_latents(self, n, seed=None, truncation=None, labels=None):
-        """Latents from the prior: float32 `(n, latent_dim)`, the same for a seed.
+        """Latents to sample from: float32 `(n, latent_dim)`, the same for a seed.
 
         `truncation` and `labels` as in `sample`.
         """
-        normal = normal_numbers((n, self.prior_size), seed)
-        if truncation is not None:
-            normal = truncated(normal, truncation)
-        return np.array(ops.convert_to_numpy(self.conditional_prior(normal, labels)))
+        source, size = self.latent_source
+        normal = normal_numbers((n, size), seed)
+        if truncation is not None:  # numbers after these choose, say, a component
+            latents = slice(self.latent_dim)
+            normal[:, latents] = truncated(normal[:, latents], truncation)
+        return np.array(ops.convert_to_numpy(source(normal, labels)))
 
     def sample(self, n, seed=None, labels=None, truncation=None):
         """Draws `n` images: float32 `(n, height, width, channels)` in [0, 1].
@@ -82,33 +94,39 @@ class Verbs:
                 f"Expected latents of shape (n, {self.latent_dim}). "
                 f"Received: {checks.describe(latents)}."
             )
-        return self._run(self.generate_batch, latents, labels)
+        return self._run(self.generate_batch, latents, labels=labels)
 
-    def _run(self, verb, inputs, labels=None):
-        """Runs the tensor function `verb` over numpy inputs in batches."""
+    def _run(self, verb, *arrays, labels=None):
+        """Runs the tensor function `verb` over numpy arrays, labels last, in batches"""
         labels = None if labels is None else np.asarray(labels)
         checks.check_labels(labels, self.num_classes)
-        arrays = [inputs] if labels is None else [inputs, labels.astype("int32")]
-        if any(len(array) != len(inputs) for array in arrays):
+        count = len(arrays[0])
+        if labels is not None and len(labels) != count:
             raise ValueError(
                 f"Expected as many labels as inputs. Received: {len(labels)} labels "
-                f"for {len(inputs)} inputs."
+                f"for {count} inputs."
             )
+        if labels is not None:
+            arrays = (*arrays, labels.astype("int32"))
         run = self._compiled(verb)
         batches = (
             run(*(ops.convert_to_tensor(a[i : i + BATCH]) for a in arrays))
-            for i in range(0, max(len(inputs), 1), BATCH)
+            for i in range(0, max(count, 1), BATCH)
         )
         return np.concatenate([ops.convert_to_numpy(batch) for batch in batches])
 
     def _compiled(self, verb):
         # In a namespace, because Keras and TensorFlow track what they find in a dict.
         if not hasattr(self, "_compiled_verbs"):
-            self._compiled_verbs = types.SimpleNamespace()
+            self.forget_compiled()
         if not hasattr(self._compiled_verbs, verb.__name__):
             compiled = backend.inference(verb, self.variables)
             setattr(self._compiled_verbs, verb.__name__, compiled)
         return getattr(self._compiled_verbs, verb.__name__)
+
+    def forget_compiled(self):
+        """Drops compiled functions, which hold on to the variables of the model."""
+        self._compiled_verbs = types.SimpleNamespace()
 
     def signatures(self):
         """What `export` offers: `{name: (function of tensors, input specs)}`.
@@ -141,10 +159,14 @@ class AutoencoderVerbs(Verbs):
     The model has `encode_batch` and `reconstruct_batch` as well, tensors to tensors.
     """
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sampler = None  # or what `fit_sampler` has fitted
+
     def encode(self, images, labels=None):
         """Codes, or posterior means, `(n, latent_dim)` of images `(n, h, w, c)`."""
         images = checks.images_array(images, self.image_shape)
-        return self._run(self.encode_batch, images, labels)
+        return self._run(self.encode_batch, images, labels=labels)
 
     def decode(self, latents, labels=None):
         """The same as `generate`."""
@@ -153,7 +175,77 @@ class AutoencoderVerbs(Verbs):
     def reconstruct(self, images, labels=None):
         """Images decoded from what `encode` returns, in [0, 1], float32."""
         images = checks.images_array(images, self.image_shape)
-        return self._run(self.reconstruct_batch, images, labels)
+        return self._run(self.reconstruct_batch, images, labels=labels)
+
+    def posterior_batch(self, images, noise, labels=None):
+        """Of each image, one draw of its latents by standard normal `noise`.
+
+        A model without a posterior, as here, has only codes.
+        """
+        return self.encode_batch(images, labels)
+
+    def fit_sampler(self, kind, images=None, labels=None, seed=0, **options):
+        """Fits to the latents of images what `sample` shall draw them from.
+
+        The sampler is saved and exported with the model, in the place of an earlier
+        one. Call it between runs of `fit`: training goes on as it would have, by the
+        prior, and does not move the sampler, which has to be fitted again. Losses and
+        likelihoods stay those of the prior.
+
+        Args:
+            kind: `"normal"`, with all covariances; `"mixture"` of such (option
+                `components`, 10); `"flow"` (`flows`, `widths`, `steps`); `"two_stage"`,
+                a VAE of latents (`widths`, `steps`): see `kzoo.samplers`. None goes
+                back to the prior.
+            images: `(n, height, width, channels)`, uint8 in [0, 255] or float in
+                [0, 1]: those that the model was trained on.
+            labels: `(n,)` integers, if the model has classes. The sampler is that of
+                all classes together.
+            seed: whole number, of one latent for each image and of the fit.
+            **options: of the kind.
+
+        Example:
+
+        >>> model.fit_sampler("mixture", images, components=20)
+        >>> model.sample(16, seed=0)
+        """
+        if kind is None:
+            return self._set_sampler(None)
+        checks.one_of("kind", kind, samplers.KINDS)
+        checks.batch_shape(images, self.image_shape)
+        images = checks.images_array(images, self.image_shape)
+        shape = len(images), self.latent_dim
+        noise = np.random.default_rng(seed).standard_normal(shape, "float32")
+        latents = self._run(self.posterior_batch, images, noise, labels=labels)
+        self._set_sampler(samplers.fit(kind, latents, seed, **options))
+
+    def _set_sampler(self, sampler):
+        # Keras would keep the weights of the earlier one.
+        self._tracker.untrack(self.sampler)
+        self.sampler = sampler
+        self.forget_compiled()
+
+    @property
+    def latent_source(self):
+        if self.sampler is None:
+            return super().latent_source
+        # One for all classes.
+        return lambda normal, labels=None: self.sampler(normal), self.sampler.size
+
+    def get_config(self):
+        config = super().get_config()
+        if self.sampler is not None:
+            config["sampler"] = keras.saving.serialize_keras_object(self.sampler)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        sampler = config.pop("sampler", None)
+        model = super().from_config(config)
+        if sampler is not None:
+            model._set_sampler(keras.saving.deserialize_keras_object(sampler))
+        return model
 
     def signatures(self):
         shape = (None, *self.image_shape)

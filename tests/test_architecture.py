@@ -30,7 +30,8 @@ ALLOWED = {
     "optimizers": set(),
     "quantizers": {"checks"},
     "export": {"backend", "files"},
-    "verbs": {"backend", "checks", "export"},
+    "samplers": {"checks", "losses", "priors"},
+    "verbs": {"backend", "checks", "export", "samplers"},
     "training": {"backend", "checks", "files", "networks", "optimizers", "verbs"},
     "models": {
         "augmentations",

@@ -77,6 +77,11 @@ def test_made_is_autoregressive(latent_dim, widths):
     assert np.all(np.abs(slopes[:, below]).sum(axis=0) > 0)
 
 
+def test_a_flow_without_a_context_has_no_layer_left_unbuilt():
+    """Keras calls a model with such a layer before it is trained, without labels."""
+    assert all(layer.built for layer in AutoregressiveFlow(DIM)._flatten_layers())
+
+
 def test_autoregressive_flow_undoes_itself():
     prior = set_waves(AutoregressiveFlow(DIM, flows=3, widths=(8,)))
     latents = prior(ops.convert_to_tensor(wave((6, DIM))))

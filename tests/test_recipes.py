@@ -219,6 +219,17 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
             {"epochs": 1, "image_size": 24, "orientations": 2, "positions": 2},
             ["beta-VAE mig: mean", "factor_vae", "train_kl"],
         ),
+        (
+            "samplers",
+            {
+                "models": "VAE",
+                "epochs": 1,
+                "limit": 96,
+                "steps": 2,
+                "metrics": "kernel_distance",
+            },
+            ["VAE prior", "VAE two_stage", "'kernel_distance'"],
+        ),
     ],
 )
 def test_benchmark_runs(name, arguments, figures, tmp_path, capsys):

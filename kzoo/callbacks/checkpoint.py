@@ -90,13 +90,14 @@ class Checkpoint(keras.callbacks.Callback):
         own = keras.saving.serialize_keras_object(self.model)
         received = {"class": saved["class_name"], **saved["config"]}
         expected = {"class": own["class_name"], **json.loads(json.dumps(own["config"]))}
-        keys = [k for k in expected if k != "name" and expected[k] != received.get(k)]
+        keys = {**expected, **received}.keys() - {"name"}
+        keys = sorted(k for k in keys if expected.get(k) != received.get(k))
         if keys:
             raise ValueError(
                 f"Expected {self.path} to hold the model being trained. Received one "
                 f"with other settings: "
                 + ", ".join(
-                    f"{k}={received.get(k)!r} not {expected[k]!r}" for k in keys
+                    f"{k}={received.get(k)!r} not {expected.get(k)!r}" for k in keys
                 )
                 + ". Resume with the settings it was started with."
             )

@@ -171,6 +171,7 @@ class Evaluator:
             "seed": self.seed,
             "batch_norm": "inference",
             "ema": getattr(model, "ema", None) is not None,
+            "sampler": getattr(getattr(model, "sampler", None), "kind", "prior"),
             "backend": keras.backend.backend(),
             "kzoo": version("kzoo"),
         }

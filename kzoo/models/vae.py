@@ -335,6 +335,10 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         latents, _ = self.latent_posterior([mean, *others], ops.zeros_like(mean))
         return latents
 
+    def posterior_batch(self, images, noise, labels=None):
+        latents, _ = self.latent_posterior(self.posterior(images, labels), noise)
+        return latents
+
     def generate_batch(self, latents, labels=None):
         return self.pixels.mean(self.outputs(latents, labels))
 

@@ -205,6 +205,9 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
     def encode_batch(self, images, labels=None):
         return self.posterior(images, labels)[0]
 
+    def posterior_batch(self, images, noise, labels=None):
+        return self.sampling(*self.posterior(images, labels), noise)
+
     def generate_batch(self, latents, labels=None, training=False):
         images = self.decoder(self.given(latents, labels), training=training)
         return ops.cast(images, "float32")

@@ -139,7 +139,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         # loaded PixelCNN is frozen itself while its layers are not.
         self.pixelcnn.trainable = True
         self.pixelcnn.trainable = False
-        self.__dict__.pop("_compiled_verbs", None)
+        self.forget_compiled()
 
     def default_optimizer(self):
         return keras.optimizers.Adam(2e-4)
@@ -165,7 +165,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
     def start_codebook(self, images, labels=None):
         """Starts the codebook at what the encoder makes of some images, by k-means."""
         images = checks.images_array(images, self.image_shape)
-        vectors = self._run(self.vectors, images, labels)
+        vectors = self._run(self.vectors, images, labels=labels)
         self.codebook.start(vectors.reshape(-1, self.code_dim))
 
     @backend.portable_step
@@ -227,12 +227,12 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
     def codes(self, images, labels=None):
         """The codes of images `(n, h, w, c)`: whole numbers `(n, rows, columns)`."""
         images = checks.images_array(images, self.image_shape)
-        return self._run(self.codes_batch, images, labels)
+        return self._run(self.codes_batch, images, labels=labels)
 
     def decode_codes(self, codes, labels=None):
         """Images of codes `(n, rows, columns)`, float32 in [0, 1]."""
         codes = check_codes(codes, self.grid, self.codebook.size)
-        return self._run(self.decode_codes_batch, codes, labels)
+        return self._run(self.decode_codes_batch, codes, labels=labels)
 
     def prior(self, normal):
         return self.conditional_prior(normal)
@@ -261,7 +261,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         seed = np.random.randint(2**31) if seed is None else seed
         labels = self.draw_labels(n, seed, labels)
         normal = normal_numbers((n, self.latent_dim), seed)
-        return self._run(self.conditional_prior, normal, labels)
+        return self._run(self.conditional_prior, normal, labels=labels)
 
     def fit_prior(
         self,
@@ -314,6 +314,12 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
             return trainer.fit(x, codes, batch_size, validation_data=held, **kwargs)
         finally:
             self.pixelcnn.trainable = False
+
+    def fit_sampler(self, *args, **kwargs):
+        raise ValueError(
+            "VQVAE draws codes. Expected fit_prior(images), which fits a PixelCNN to "
+            "them. Received: fit_sampler."
+        )
 
     def as_codes(self, images, labels=None):
         """What the PixelCNN is trained on: its inputs, and the codes it predicts."""

@@ -1,0 +1,91 @@
+"""What fitting a sampler to the latents gains: scores of samples, prior against each.
+
+Each autoencoder is trained once, and drawn from by its prior and by every sampler of
+`kzoo.samplers` in turn, fitted to its latents of the training images. Samples are
+compared with the test images. Beside the table of a model, a picture: a row of samples
+of the prior, then one of each sampler, in its order; all decoded by the same weights.
+
+python benchmarks/samplers.py --dataset mnist --epochs 10
+"""
+
+import json
+import time
+from pathlib import Path
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import typer
+
+import kzoo
+
+COLUMNS = 16
+MODELS = {  # names without a comma, which separates them
+    "VAE": lambda shape: kzoo.models.VAE(shape),
+    "conv VAE": lambda shape: kzoo.models.VAE(shape, 16, "conv"),
+    "sharp conv VAE": lambda shape: kzoo.models.VAE(
+        shape, 16, "conv", "gaussian", likelihood_scale="learned"
+    ),
+    "AAE": lambda shape: kzoo.models.AAE(shape),
+    "VAEGAN": lambda shape: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),
+    "BiGAN": lambda shape: kzoo.models.BiGAN(
+        shape, architecture="dcgan", widths=(64, 32)
+    ),
+}
+
+
+def main(
+    dataset: str = "digits",
+    epochs: int = 10,
+    batch_size: int = 128,
+    models: str = "conv VAE,AAE",
+    samplers: str = "normal,mixture,flow,two_stage",
+    steps: int = 5000,
+    metrics: str = "frechet_distance,prdc",
+    limit: int | None = None,
+    seed: int = 0,
+    output: Path = Path("saved_models/samplers"),
+):
+    images, _ = kzoo.data.load(dataset, image_size=28, limit=limit)
+    test_images, _ = kzoo.data.load(dataset, "test", image_size=28)
+    evaluator = kzoo.metrics.Evaluator(
+        test_images,
+        features=kzoo.metrics.features_for(dataset),
+        metrics=metrics.split(","),
+        seed=seed,
+        dataset=dataset,
+        split="test",
+        verbose=False,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    for name in models.split(","):
+        keras.utils.set_random_seed(seed)
+        model = MODELS[name](images.shape[1:])
+        model.compile()
+        model.fit(images, None, batch_size, epochs, verbose=2)
+        rows, pictures = {}, []
+        for kind in ["prior", *samplers.split(",")]:
+            rows[kind] = {"seconds": fitted(model, kind, images, seed, steps)}
+            rows[kind] |= evaluator(model).scores()
+            pictures.append(model.sample(COLUMNS, seed=seed))
+            print(name, kind, rows[kind], flush=True)
+        protocol = {"epochs": epochs, "batch_size": batch_size, "steps": steps}
+        protocol |= {"dataset": dataset, "samples": len(test_images), "seed": seed}
+        protocol |= {"backend": keras.backend.backend(), "kzoo": kzoo.__version__}
+        report = {"model": name, **protocol, "results": rows}
+        (output / f"{name}.json").write_text(json.dumps(report, indent=1))
+        grid = kzoo.callbacks.tile(np.clip(np.concatenate(pictures), 0, 1), COLUMNS)
+        plt.imsave(output / f"{name}.png", np.squeeze(grid), cmap="gray")
+
+
+def fitted(model, kind, images, seed, steps):
+    """Fits the sampler, or goes back to the prior; returns how long it took."""
+    start = time.perf_counter()
+    options = {"steps": steps} if kind in ("flow", "two_stage") else {}
+    kind = None if kind == "prior" else kind
+    model.fit_sampler(kind, images, seed=seed, **options)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    typer.run(main)
