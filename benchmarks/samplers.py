@@ -20,12 +20,38 @@ import typer
 import kzoo
 
 COLUMNS = 16
+CONV = {"latent_dim": 16, "architecture": "conv"}
 MODELS = {  # names without a comma, which separates them
     "VAE": lambda shape: kzoo.models.VAE(shape),
-    "conv VAE": lambda shape: kzoo.models.VAE(shape, 16, "conv"),
+    "conv VAE": lambda shape: kzoo.models.VAE(shape, **CONV),
     "sharp conv VAE": lambda shape: kzoo.models.VAE(
-        shape, 16, "conv", "gaussian", likelihood_scale="learned"
+        shape, **CONV, likelihood="gaussian", likelihood_scale="learned"
     ),
+    "BetaVAE": lambda shape: kzoo.models.BetaVAE(shape, **CONV),
+    "IWAE": lambda shape: kzoo.models.IWAE(
+        shape, **CONV, widths=(32, 64), activation="relu", binarize=False
+    ),
+    "BetaTCVAE": lambda shape: kzoo.models.BetaTCVAE(shape, **CONV),
+    "FactorVAE": lambda shape: kzoo.models.FactorVAE(
+        shape, **CONV, gamma=6.0, discriminator_widths=(256, 256)
+    ),
+    "InfoVAE": lambda shape: kzoo.models.InfoVAE(shape, **CONV),
+    "WAE": lambda shape: kzoo.models.WAE(shape, **CONV),
+    "VampVAE": lambda shape: kzoo.models.VampVAE(shape, **CONV, components=100),
+    "DenoisingVAE": lambda shape: kzoo.models.DenoisingVAE(shape, **CONV),
+    "RAE": lambda shape: kzoo.models.RAE(shape, **CONV),
+    "JointVAE": lambda shape: kzoo.models.JointVAE(shape, capacity_steps=1000),
+    "DIPVAE": lambda shape: kzoo.models.DIPVAE(shape, **CONV),
+    "MIWAE": lambda shape: kzoo.models.MIWAE(
+        shape,
+        **CONV,
+        samples=4,
+        groups=2,
+        widths=(32, 64),
+        activation="relu",
+        binarize=False,
+    ),
+    "Autoencoder": lambda shape: kzoo.models.Autoencoder(shape, **CONV),
     "AAE": lambda shape: kzoo.models.AAE(shape),
     "VAEGAN": lambda shape: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),
     "BiGAN": lambda shape: kzoo.models.BiGAN(
