@@ -9,6 +9,7 @@ from kzoo.models.biggan import BigGAN
 from kzoo.models.cgan import CGAN
 from kzoo.models.cvae import CVAE
 from kzoo.models.gan import DCGAN, GAN
+from kzoo.models.hvae import HVAE
 from kzoo.models.infogan import InfoGAN
 from kzoo.models.iwae import IWAE
 from kzoo.models.lsgan import LSGAN
@@ -31,6 +32,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "CVAE",
     "DCGAN",
     "GAN",
+    "HVAE",
     "IWAE",
     "InfoGAN",
     "LSGAN",
