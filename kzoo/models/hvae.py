@@ -124,6 +124,7 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
         latent_dims = defaults["latent_dims"] if latent_dims is None else latent_dims
         widths = check_widths(defaults["widths"] if widths is None else widths)
         latent_dims = check_layers(architecture, latent_dims, widths)
+        image_shape = checks.image_shape(image_shape)
         blocks = checks.positive_int("blocks", blocks)
         shapes = layer_shapes(architecture, image_shape, latent_dims, blocks)
         latent_dim = sum(math.prod(shape) for shape in shapes)
@@ -243,10 +244,9 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
 
     def by_layer(self, noise):
         """`(batch, latent_dim)` to a list of the shapes that the layers have."""
-        ends = np.cumsum([math.prod(shape) for shape in self.layer_shapes])[:-1]
-        parts = ops.split(noise, ends.tolist(), axis=-1)
-        shapes = zip(parts, self.layer_shapes, strict=True)
-        return [ops.reshape(part, (-1, *shape)) for part, shape in shapes]
+        ends = np.cumsum([math.prod(shape) for shape in self.layer_shapes]).tolist()
+        layers = zip([0, *ends[:-1]], ends, self.layer_shapes, strict=True)
+        return [ops.reshape(noise[:, a:b], (-1, *shape)) for a, b, shape in layers]
 
     def log_weights_batch(self, images, noise, labels=None):
         evidence, kls = self.parts(images, noise, labels)
@@ -254,7 +254,7 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
 
     def _log_weights(self, images, samples, labels, seed):
         # The maps of the deep one fill the memory sooner.
-        rows = 256 if self.architecture == "deep" else 4096
+        rows = 1024 if self.architecture == "deep" else 4096
         return super()._log_weights(images, samples, labels, seed, rows)
 
     def call(self, inputs, training=False):
