@@ -196,7 +196,7 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
                 "model": "two layers",
                 "samples_in_training": 2,
                 "dataset": "digits",
-                "stages": 1,
+                "stages": 2,
                 "samples": 9,
             },
             ["±"],
