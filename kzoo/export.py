@@ -98,10 +98,12 @@ def _sampler(model):
     from kzoo.backend import _tensorflow as random
 
     def sample(num, seed):
-        inputs = [model.prior(random.seeded_normal((num, model.prior_size), seed))]
+        normal = random.seeded_normal((num, model.prior_size), seed)
+        labels = []
         if model.num_classes:
-            inputs.append(random.seeded_labels(num, model.num_classes, seed))
-        return model.generate_batch(*inputs)
+            labels = [random.seeded_labels(num, model.num_classes, seed)]
+        latents = model.conditional_prior(normal, *labels)
+        return model.generate_batch(latents, *labels)
 
     return sample
 

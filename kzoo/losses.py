@@ -28,6 +28,39 @@ def normal_kl_of_latents(mean, log_var):
     return 0.5 * (ops.exp(log_var) + ops.square(mean) - 1 - log_var)
 
 
+def maximum_mean_discrepancy(x, y, kernel):
+    """How far two samples differ: unbiased squared MMD, `(n, d)` twice to a scalar.
+
+    Gretton et al., JMLR 13 (2012), equation 3. About 0, on either side, for samples of
+    one density. `kernel` maps squared distances and d to similarities.
+    """
+    n, dim = ops.cast(ops.shape(x)[0], "float32"), x.shape[-1]
+
+    def mean(a, b, pairs):
+        squared = ops.sum(ops.square(a[:, None] - b[None]), axis=-1)
+        return ops.sum(kernel(squared, dim)) / pairs
+
+    # The n pairs of a point and itself are left out.
+    itself = n * kernel(ops.zeros(()), dim)
+    within = mean(x, x, 1.0) + mean(y, y, 1.0) - 2 * itself
+    return within / ops.maximum(n * (n - 1), 1.0) - 2 * mean(x, y, n * n)
+
+
+def inverse_multiquadratic(squared, dim):
+    """Sum over scales s of C / (C + distance²), C = 2 d s.
+
+    Tolstikhin et al., arXiv:1711.01558, section 4: heavy tails, so that codes far from
+    the prior still feel it.
+    """
+    scales = [2.0 * dim * s for s in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)]
+    return sum(scale / (scale + squared) for scale in scales)
+
+
+def radial_basis(squared, dim):
+    """exp(-distance² / (2 d)), the Gaussian kernel."""
+    return ops.exp(-squared / (2 * dim))
+
+
 class NonSaturating:
     """-log D(real) - log(1 - D(fake)), and -log D(fake) for the generator.
 
@@ -122,6 +155,8 @@ class RelativisticAverage:
     def generator(self, real, fake):
         return self.discriminator(fake, real)
 
+
+KERNELS = {"imq": inverse_multiquadratic, "rbf": radial_basis}
 
 ADVERSARIAL = {
     "hinge": Hinge,

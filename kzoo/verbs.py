@@ -34,12 +34,19 @@ class Verbs:
         """How many standard normal numbers `prior` takes for a draw."""
         return self.latent_dim
 
-    def draw_latents(self, n, seed=None, truncation=None):
-        """Latents from the prior: float32 `(n, latent_dim)`, the same for a seed."""
-        normal = _generator(seed).standard_normal((n, self.prior_size), "float32")
+    def conditional_prior(self, normal, labels=None):
+        """`prior` given labels `(n,)`, for a model whose prior depends on them."""
+        return self.prior(normal)
+
+    def draw_latents(self, n, seed=None, truncation=None, labels=None):
+        """Latents from the prior: float32 `(n, latent_dim)`, the same for a seed.
+
+        `truncation` and `labels` as in `sample`.
+        """
+        normal = normal_numbers((n, self.prior_size), seed)
         if truncation is not None:
             normal = truncated(normal, truncation)
-        return np.array(ops.convert_to_numpy(self.prior(normal)))
+        return np.array(ops.convert_to_numpy(self.conditional_prior(normal, labels)))
 
     def sample(self, n, seed=None, labels=None, truncation=None):
         """Draws `n` images: float32 `(n, height, width, channels)` in [0, 1].
@@ -56,11 +63,16 @@ class Verbs:
         """
         checks.positive_int("n", n)
         seed = np.random.randint(2**31) if seed is None else seed
+        labels = self.draw_labels(n, seed, labels)
+        return self.generate(self.draw_latents(n, seed, truncation, labels), labels)
+
+    def draw_labels(self, n, seed, labels=None):
+        """`n` labels: those given, one of them for all, or uniform ones; or None."""
         if self.num_classes and labels is None:
-            labels = _generator([seed, 1]).integers(self.num_classes, size=n)
-        elif np.ndim(labels) == 0 and labels is not None:
-            labels = np.full(n, labels)
-        return self.generate(self.draw_latents(n, seed, truncation), labels)
+            return _generator([seed, 1]).integers(self.num_classes, size=n)
+        if np.ndim(labels) == 0 and labels is not None:
+            return np.full(n, labels)
+        return labels
 
     def generate(self, latents, labels=None):
         """Maps latents `(n, latent_dim)` to float32 images `(n, h, w, c)` in [0, 1]."""
@@ -248,6 +260,11 @@ def truncated(normal, limit):
     low, high = scipy.special.ndtr([-limit, limit])
     share = scipy.special.ndtr(normal.astype("float64"))
     return scipy.special.ndtri(low + share * (high - low)).astype("float32")
+
+
+def normal_numbers(shape, seed=None):
+    """Standard normal float32 numbers, the same for a seed on every backend."""
+    return _generator(seed).standard_normal(shape, "float32")
 
 
 def _generator(seed):

@@ -39,7 +39,7 @@ class Decoder(keras.Model):
         flat = ops.reshape(images, (-1, math.prod(self.image_shape)))
         return ops.reshape(self.decoder(self.encoder(flat)), ops.shape(images))
 
-    def draw_latents(self, n, seed=None):
+    def draw_latents(self, n, seed=None, labels=None):
         return np.random.default_rng(seed).normal(size=(n, self.latent_dim))
 
     def generate(self, latents, labels=None):

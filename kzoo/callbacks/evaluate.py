@@ -35,6 +35,10 @@ class Evaluate(keras.callbacks.Callback):
         self.folder = None if folder is None else pathlib.Path(folder)
         self.evaluator = Evaluator(images, labels, **{"verbose": False} | options)
 
+    def set_model(self, model):
+        # A part that is trained by itself, such as a VQ-VAE's prior, names the whole.
+        super().set_model(getattr(model, "whole", lambda: model)())
+
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
             return

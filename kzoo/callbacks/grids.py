@@ -65,6 +65,10 @@ class _Grid(keras.callbacks.Callback):
         if log_dir is not None and importlib.util.find_spec("tensorboard") is None:
             raise ImportError("`log_dir` needs TensorBoard: `pip install tensorboard`.")
 
+    def set_model(self, model):
+        # A part that is trained by itself, such as a VQ-VAE's prior, names the whole.
+        super().set_model(getattr(model, "whole", lambda: model)())
+
     def on_train_begin(self, logs=None):
         self._last_epoch = 0
         self._inputs, labels, self._columns = self.prepare()
@@ -97,7 +101,8 @@ class SampleGrid(_Grid):
     that a resumed run shows its earlier epochs too: give each run its own folder.
 
     Args:
-        latents: `(n, latent_dim)`. Default: `model.draw_latents(rows * columns, seed)`.
+        latents: `(n, latent_dim)`. Default: `model.draw_latents(rows * columns, seed)`,
+            in each epoch anew, as a prior may be trained as well.
         labels: `(n,)` integers, or one for all. Default for a model with classes:
             `arange(n) % num_classes`, one class a column if `columns == num_classes`.
         columns: images in a row. Default: `num_classes` if that is at most 16, else 8.
@@ -126,11 +131,21 @@ class SampleGrid(_Grid):
     def prepare(self):
         classes, latents, labels = self.model.num_classes, self.latents, self.labels
         columns = self.columns or (classes if classes and classes <= 16 else 8)
-        if latents is None:
-            latents = self.model.draw_latents(self.rows * columns, seed=self.seed)
+        n = self.rows * columns if latents is None else len(latents)
         if labels is None and classes:
-            labels = np.arange(len(latents)) % classes
+            labels = np.arange(n) % classes
+        if latents is None:
+            latents = self.from_prior(n, labels)
         return latents, labels, columns
+
+    def from_prior(self, n, labels):
+        given = {} if labels is None else {"labels": labels}
+        return self.model.draw_latents(n, seed=self.seed, **given)
+
+    def draw(self):
+        if self.latents is None:
+            self._inputs = self.from_prior(len(self._inputs), self._labels)
+        return super().draw()
 
     def on_train_end(self, logs=None):
         _animate(self.folder, self._last_epoch)

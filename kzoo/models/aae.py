@@ -19,6 +19,7 @@ from keras import layers, ops
 from kzoo import backend, checks, losses
 from kzoo.networks import check_widths, network, vector_and_label
 from kzoo.networks.autoencoder import (
+    build_codes,
     build_conv_decoder,
     build_conv_encoder,
     build_mlp_decoder,
@@ -26,13 +27,6 @@ from kzoo.networks.autoencoder import (
 )
 from kzoo.training import GenerativeModel
 from kzoo.verbs import AutoencoderVerbs
-
-
-def build_encoder(image_shape, latent_dim, widths, num_classes=None, build=None):
-    """An encoder of the VAE, of which only the means are kept: they are the codes."""
-    encoder = build(image_shape, latent_dim, widths, num_classes)
-    codes, _ = encoder.outputs
-    return network(encoder.inputs, codes, "encoder")
 
 
 def build_discriminator(image_shape, latent_dim, widths, num_classes=None, hidden=()):
@@ -108,7 +102,7 @@ class AAE(AutoencoderVerbs, GenerativeModel):
         self.game = losses.NonSaturating()
 
         code, pixels = (self.latent_dim,), self.image_shape
-        build = functools.partial(build_encoder, build=from_images)
+        build = functools.partial(build_codes, build=from_images)
         self.add_network("encoder", encoder, build, pixels, code)
         self.add_network("decoder", decoder, build_decoder, code, pixels)
         build = functools.partial(build_discriminator, hidden=self.discriminator_widths)

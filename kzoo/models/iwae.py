@@ -47,6 +47,8 @@ class IWAE(VAE):
     >>> model.log_likelihood(images, samples=5000).mean()
     """
 
+    fixed = ("beta", "kl", "warmup_steps", "capacity", "capacity_steps", "free_bits")
+
     def __init__(
         self,
         image_shape,
@@ -65,7 +67,6 @@ class IWAE(VAE):
             widths=widths,
             activation=activation,
             binarize=binarize,
-            kl="sampled",
             **kwargs,
         )
         self.samples = checks.positive_int("samples", samples)
@@ -77,25 +78,28 @@ class IWAE(VAE):
                 f"gradient={gradient!r}."
             )
 
-    def refuse(self, arguments):
-        for name in ("beta", "kl", "warmup_steps", "capacity", "free_bits"):
-            if arguments.get(name) is not None:
-                raise ValueError(
-                    "IWAE's bound has no KL divergence of its own. Expected no "
-                    f"{name}. Received: {name}={arguments[name]!r}. Leave it out, or "
-                    "take VAE."
-                )
-
     def default_optimizer(self):
         return keras.optimizers.Adam(1e-3, epsilon=1e-4)
 
     def negative_elbo(self, images, labels=None, training=True):
         images = self.binarized(images)
-        shape = (ops.shape(images)[0], self.samples, self.latent_dim)
-        evidence, prior = self.weighted(images, self.noise(shape), labels, training)
-        loss = -ops.mean(log_mean_exp(evidence + prior))
+        noise = self.latent_noise(images)
+        evidence, prior = self.weighted(images, noise, labels, training)
+        loss = -self.bound(evidence + prior)
         logs = {"reconstruction": -ops.mean(evidence), "kl": -ops.mean(prior)}
         return loss, {"loss": loss, **logs}
+
+    @property
+    def draws_per_image(self):
+        return self.samples
+
+    def latent_noise(self, images):
+        rows = ops.shape(images)[0]
+        return self.noise((rows, self.draws_per_image, self.latent_dim))
+
+    def bound(self, log_weights):
+        """Equation 8, a mean over images, of `(batch, samples)` to a scalar."""
+        return ops.mean(log_mean_exp(log_weights))
 
     def weighted(self, images, noise, labels, training):
         """`log_weights`, `(batch, samples)` each, with the estimator's gradients."""
@@ -113,16 +117,13 @@ class IWAE(VAE):
 
     def get_config(self):
         config = super().get_config()
-        for name in ("beta", "kl", "warmup_steps", "capacity", "free_bits"):
-            del config[name]
-        del config["capacity_steps"]
         return {**config, "samples": self.samples, "gradient": self.gradient}
 
 
 def log_mean_exp(log_weights):
-    """`(batch, samples)` to `(batch,)`."""
-    count = ops.cast(ops.shape(log_weights)[1], "float32")
-    return ops.logsumexp(log_weights, axis=1) - ops.log(count)
+    """`(..., samples)` to `(...)`."""
+    count = ops.cast(ops.shape(log_weights)[-1], "float32")
+    return ops.logsumexp(log_weights, axis=-1) - ops.log(count)
 
 
 def scale_gradient(tensor, factor):

@@ -83,6 +83,8 @@ class VAE(LikelihoodVerbs, GenerativeModel):
     (16, 8, 8, 1)
     """
 
+    fixed = ()  # names of arguments that a subclass does not have
+
     def __init__(
         self,
         image_shape,
@@ -128,6 +130,16 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         self.add_networks(encoder, decoder)
         self.watch("loss", "reconstruction", "kl")
         self.built = True
+
+    @classmethod
+    def refuse(cls, arguments):
+        """Raises a `ValueError` for arguments of `VAE` that a subclass has `fixed`."""
+        for name in cls.fixed:
+            if name in arguments:
+                raise ValueError(
+                    f"{cls.__name__} has an objective of its own. Expected no {name}. "
+                    f"Received: {name}={arguments[name]!r}. Leave it out, or take VAE."
+                )
 
     def check_kl(self, kl):
         """Which of `"analytic"` and `"sampled"`; the first is not always there."""
@@ -222,20 +234,29 @@ class VAE(LikelihoodVerbs, GenerativeModel):
 
     def negative_elbo(self, images, labels=None, training=True):
         images = self.binarized(images)
-        parameters = self.posterior(images, labels, training)
+        parameters = self.posterior(self.seen(images, training), labels, training)
         noise = self.noise(ops.shape(parameters[0]))
         latents, log_density = self.latent_posterior(parameters, noise)
         outputs = self.outputs(latents, labels, training)
 
         reconstruction = ops.mean(self.pixels.negative_log_likelihood(images, outputs))
-        kl, regularizer = self.divergence(parameters, latents, log_density)
+        drawn = parameters, latents, log_density
+        regularization, logs = self.regularization(*drawn, labels, training)
+        loss = reconstruction + regularization
+        return loss, {"loss": loss, "reconstruction": reconstruction, **logs}
+
+    def seen(self, images, training):
+        """What the encoder gets of the images."""
+        return images
+
+    def regularization(self, parameters, latents, log_density, labels, training):
+        """What the loss adds to the reconstruction, a scalar, and its logs."""
+        kl, floored = self.divergence(parameters, latents, log_density)
         if self.capacity is not None:
-            regularizer = ops.abs(
-                kl - self.capacity * self.grown(self.capacity_steps, training)
-            )
+            capacity = self.capacity * self.grown(self.capacity_steps, training)
+            floored = ops.abs(kl - capacity)
         beta = self.beta * self.grown(self.warmup_steps, training)
-        loss = reconstruction + beta * regularizer
-        return loss, {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+        return beta * floored, {"kl": kl}
 
     def binarized(self, images):
         if not self.binarize:
@@ -321,7 +342,7 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         return self.generate_batch(self.encode_batch(images, labels), labels)
 
     def get_config(self):
-        return {
+        config = {
             **super().get_config(),
             "architecture": self.architecture,
             "likelihood": self.likelihood,
@@ -339,3 +360,4 @@ class VAE(LikelihoodVerbs, GenerativeModel):
             "components": self.components,
             "posterior": self.posterior_name,
         }
+        return {k: v for k, v in config.items() if k not in self.fixed}

@@ -74,6 +74,13 @@ def build_conv_decoder(
     return network([latents, *label_inputs], outputs, "decoder")
 
 
+def build_codes(image_shape, latent_dim, widths, num_classes=None, build=None):
+    """An encoder as `build` makes it, of which only the means are kept: the codes."""
+    encoder = build(image_shape, latent_dim, widths, num_classes)
+    codes, _ = encoder.outputs
+    return network(encoder.inputs, codes, "encoder")
+
+
 def parameters_shape(image_shape, likelihood=None):
     """Of what a decoder computes: the parameters of the likelihood of each pixel."""
     height, width, channels = image_shape

@@ -1,0 +1,372 @@
+"""VQ-VAE: van den Oord et al., arXiv:1711.00937.
+
+An autoencoder whose latents are a grid of codes, each the nearest of a codebook's
+vectors to what the encoder puts there. Gradients pass the choice unchanged; the prior
+over grids of codes is a PixelCNN, trained afterwards. Differs from the paper: the
+codebook is that of its appendix A.1 (moving averages), starts at k-means of the first
+images, and takes dead codes back; the prior is the gated PixelCNN of arXiv:1606.05328.
+The reconstruction is -log N(image; decoded, 0.2²), so that its weight against the
+commitment is about that of the authors' code, which divides the squared error by the
+variance of the data: about 2 * 0.2² where pixels are in [0, 1].
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from kzoo import backend, checks, networks, quantizers
+from kzoo.likelihoods import likelihood as likelihood_called
+from kzoo.networks import check_widths, halved
+from kzoo.networks.pixelcnn import PixelCNN
+from kzoo.networks.vqvae import ARCHITECTURES
+from kzoo.training import GenerativeModel
+from kzoo.verbs import AutoencoderVerbs, normal_numbers
+
+SCALE = 0.2  # standard deviation of pixels in [0, 1]
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class VQVAE(AutoencoderVerbs, GenerativeModel):
+    """VQ-VAE (arXiv:1711.00937): an autoencoder with codes for latents.
+
+    `fit` trains the autoencoder, then `fit_prior` the PixelCNN that `sample` draws
+    codes from; before that, all codes are alike likely. Latents are the codes' vectors,
+    the grid of them laid out in a row: `latent_dim` is `height * width * code_dim`.
+    `generate` takes any vectors to the nearest codes first.
+
+    Logs `loss` (reconstruction + vq), `reconstruction` (negative log-likelihood in nats
+    an image), `vq`, what the quantiser adds (squared distances, summed over places and
+    dimensions, mean over images; 0 for `"fsq"`), and `perplexity`, how many codes a
+    batch uses, by exp of the entropy of their frequencies.
+
+    Args:
+        image_shape: `(height, width, channels)`, sides divisible by 2 for each width.
+        codebook_size: number of codes; for `"fsq"` the levels of each number of a code,
+            such as `(8, 5, 5, 5)`. Defaults to the paper's 512, or to these.
+        code_dim: length of a code's vector. Defaults to 64, or for `"fsq"` to how many
+            levels there are.
+        quantizer: `"ema"` (a codebook of moving averages, appendix A.1), `"gradient"`
+            (a codebook that learns by gradients, equation 3) or `"fsq"` (no codebook:
+            numbers are bounded and rounded, arXiv:2309.15505).
+        architecture: `"residual"`, the paper's, or `"conv"`, small and plain; both
+            halve the sides once for each width.
+        widths: layer widths from image to codes; the decoder mirrors them. Defaults to
+            `(256, 256)` for `"residual"`, `(32, 64)` for `"conv"`.
+        commitment: weight of the term that draws the encoder to its codes, beta.
+        likelihood, likelihood_scale: of pixels, as in `VAE`, with one number each.
+        num_classes: number of labels to condition all networks on, or None.
+        encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
+            vectors `(batch, rows, columns, code_dim)`.
+        decoder: your own `keras.Model` from such vectors, or `[vectors, labels]`, to
+            `(batch, *image_shape)`: logits for `"bernoulli"`, means for the others.
+        pixelcnn: a `kzoo.networks.pixelcnn.PixelCNN`, set by `fit_prior`.
+
+    Example:
+
+    >>> images, _ = kzoo.data.load("digits")
+    >>> model = kzoo.models.VQVAE((8, 8, 1), codebook_size=64, architecture="conv")
+    >>> model.compile()
+    >>> model.fit(images, epochs=20)
+    >>> model.fit_prior(images, epochs=20)
+    >>> model.sample(16).shape
+    (16, 8, 8, 1)
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        codebook_size=None,
+        code_dim=None,
+        quantizer="ema",
+        architecture="residual",
+        widths=None,
+        commitment=0.25,
+        likelihood="gaussian",
+        likelihood_scale=None,
+        num_classes=None,
+        encoder=None,
+        decoder=None,
+        pixelcnn=None,
+        **kwargs,
+    ):
+        checks.one_of("architecture", architecture, ARCHITECTURES)
+        build_encoder, build_decoder, default_widths = ARCHITECTURES[architecture]
+        widths = check_widths(default_widths if widths is None else widths)
+        shape = checks.image_shape(image_shape)
+        grid = own_grid(encoder) or halved(shape, len(widths), architecture)
+        codebook = quantizers.build(quantizer, codebook_size, code_dim, commitment)
+        vectors = (*grid, codebook.dim)
+        super().__init__(shape, math.prod(vectors), num_classes, **kwargs)
+        self.quantizer, self.codebook, self.commitment = quantizer, codebook, commitment
+        self.codebook_size = getattr(codebook, "levels", codebook.size)
+        self.grid, self.code_dim = grid, codebook.dim
+        self.architecture, self.widths = architecture, widths
+        if likelihood == "gaussian" and likelihood_scale is None:
+            likelihood_scale = SCALE
+        self.likelihood, self.likelihood_scale = likelihood, likelihood_scale
+        self.pixels = likelihood_called(likelihood, likelihood_scale)
+        if self.pixels.parameters(1) != 1:
+            raise ValueError(
+                "VQVAE's decoder puts out one number for each of a pixel. Expected a "
+                "likelihood of as many: 'bernoulli', 'continuous_bernoulli', or "
+                "'gaussian' or 'laplace' of a fixed scale. Received: likelihood="
+                f"{likelihood!r}, likelihood_scale={likelihood_scale!r}."
+            )
+
+        def build(builder):
+            return lambda shape, _, *rest: builder(shape, vectors, *rest)
+
+        self.add_network("encoder", encoder, build(build_encoder), shape, vectors)
+        self.add_network("decoder", decoder, build(build_decoder), vectors, shape)
+        self.pixelcnn = None
+        if pixelcnn is not None:
+            self.set_pixelcnn(pixelcnn)
+        self.watch("loss", "reconstruction", "vq", "perplexity")
+        self.built = True
+
+    def set_pixelcnn(self, pixelcnn):
+        """Makes `pixelcnn` the prior: a part of the model that `fit` does not train."""
+        if not isinstance(pixelcnn, PixelCNN):
+            raise ValueError(
+                "Expected pixelcnn to be a kzoo.networks.pixelcnn.PixelCNN, which can "
+                f"draw. Received: pixelcnn={pixelcnn!r}."
+            )
+        codes, logits = self.grid, (*self.grid, self.codebook.size)
+        self.add_network("pixelcnn", pixelcnn, None, codes, logits)
+        # First True: TensorFlow leaves out an assignment that changes nothing, and a
+        # loaded PixelCNN is frozen itself while its layers are not.
+        self.pixelcnn.trainable = True
+        self.pixelcnn.trainable = False
+        self.__dict__.pop("_compiled_verbs", None)
+
+    def default_optimizer(self):
+        return keras.optimizers.Adam(2e-4)
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """`GenerativeModel.fit`; the first one starts the codebook by k-means.
+
+        Not with data that can be read only once, from which nothing is read ahead.
+        """
+        if not ops.convert_to_numpy(self.codebook.started):
+            checks.data(self.image_shape, self.num_classes, x, y)
+            images, labels = first_images(x, y, self.images_to_start)
+            if images is not None:
+                self.start_codebook(images, labels)
+            self.codebook.started.assign(1.0)
+        return super().fit(x, y, *args, **kwargs)
+
+    @property
+    def images_to_start(self):
+        """So many that there are 64 vectors a code, but at most 2048."""
+        return min(2048, math.ceil(64 * self.codebook.size / math.prod(self.grid)))
+
+    def start_codebook(self, images, labels=None):
+        """Starts the codebook at what the encoder makes of some images, by k-means."""
+        images = checks.images_array(images, self.image_shape)
+        vectors = self._run(self.vectors, images, labels)
+        self.codebook.start(vectors.reshape(-1, self.code_dim))
+
+    @backend.portable_step
+    def train_step(self, images, labels=None):
+        return self.report(self.minimize(self.vqvae_loss, images, labels), images)
+
+    @backend.portable_step
+    def test_step(self, images, labels=None):
+        _, logs = self.vqvae_loss(images, labels, training=False)
+        return self.report(logs, images)
+
+    def vqvae_loss(self, images, labels=None, training=True):
+        vectors = self.vectors(images, labels, training)
+        draws = None
+        if training and self.quantizer == "ema":
+            draws = self.noise((self.codebook.size,), backend.uniform)
+        quantised, codes, vq = self.codebook(vectors, training=training, draws=draws)
+        outputs = self.outputs(quantised, labels, training)
+
+        reconstruction = ops.mean(self.pixels.negative_log_likelihood(images, outputs))
+        vq = ops.mean(vq)
+        loss = reconstruction + vq
+        logs = {"loss": loss, "reconstruction": reconstruction, "vq": vq}
+        logs["perplexity"] = quantizers.perplexity(codes, self.codebook.size)
+        return loss, logs
+
+    def vectors(self, images, labels=None, training=False):
+        """What the encoder puts out, `(batch, *grid, code_dim)`."""
+        vectors = self.encoder(self.given(images, labels), training=training)
+        return ops.cast(vectors, "float32")
+
+    def outputs(self, vectors, labels=None, training=False):
+        """Parameters of p(images | vectors), `(batch, *image_shape)`."""
+        outputs = self.decoder(self.given(vectors, labels), training=training)
+        return ops.cast(outputs, "float32")
+
+    def call(self, inputs, training=False):
+        images, labels = inputs if self.num_classes else (inputs, None)
+        return self.reconstruct_batch(checks.unit_range(images), labels)
+
+    def encode_batch(self, images, labels=None):
+        quantised, _, _ = self.codebook(self.vectors(images, labels))
+        return ops.reshape(quantised, (-1, self.latent_dim))
+
+    def generate_batch(self, latents, labels=None):
+        vectors = ops.reshape(latents, (-1, *self.grid, self.code_dim))
+        return self.decode_codes_batch(self.codebook.nearest(vectors), labels)
+
+    def reconstruct_batch(self, images, labels=None):
+        return self.decode_codes_batch(self.codes_batch(images, labels), labels)
+
+    def codes_batch(self, images, labels=None):
+        return self.codebook(self.vectors(images, labels))[1]
+
+    def decode_codes_batch(self, codes, labels=None):
+        outputs = self.outputs(self.codebook.lookup(codes), labels)
+        return self.pixels.mean(outputs)
+
+    def codes(self, images, labels=None):
+        """The codes of images `(n, h, w, c)`: whole numbers `(n, rows, columns)`."""
+        images = checks.images_array(images, self.image_shape)
+        return self._run(self.codes_batch, images, labels)
+
+    def decode_codes(self, codes, labels=None):
+        """Images of codes `(n, rows, columns)`, float32 in [0, 1]."""
+        codes = check_codes(codes, self.grid, self.codebook.size)
+        return self._run(self.decode_codes_batch, codes, labels)
+
+    def prior(self, normal):
+        return self.conditional_prior(normal)
+
+    def conditional_prior(self, normal, labels=None):
+        """Latents of codes from the PixelCNN, or of uniform ones before there is one.
+
+        Of the normal numbers of a place only the first is used: one number from [0, 1]
+        draws one code.
+        """
+        numbers = ops.reshape(normal, (-1, *self.grid, self.code_dim))[..., 0]
+        uniform = 0.5 + 0.5 * ops.erf(numbers / math.sqrt(2))
+        if self.pixelcnn is not None:
+            codes = self.pixelcnn.draw(uniform, labels)
+        else:
+            codes = ops.cast(ops.floor(uniform * self.codebook.size), "int32")
+            codes = ops.minimum(codes, self.codebook.size - 1)
+        return ops.reshape(self.codebook.lookup(codes), (-1, self.latent_dim))
+
+    def draw_latents(self, n, seed=None, truncation=None, labels=None):
+        if truncation is not None:
+            raise ValueError(
+                "VQVAE draws codes, which have no middle to stay near. Expected "
+                f"truncation=None. Received: truncation={truncation!r}."
+            )
+        seed = np.random.randint(2**31) if seed is None else seed
+        labels = self.draw_labels(n, seed, labels)
+        normal = normal_numbers((n, self.latent_dim), seed)
+        return self._run(self.conditional_prior, normal, labels)
+
+    def fit_prior(
+        self,
+        images,
+        labels=None,
+        width=128,
+        blocks=5,
+        optimizer=None,
+        batch_size=128,
+        validation_data=None,
+        **kwargs,
+    ):
+        """Trains a PixelCNN on the codes of images, from which `sample` then draws.
+
+        Train the autoencoder before: the PixelCNN does not follow codes that change.
+        A second call goes on with the same network and a new optimizer. Compiled as the
+        model is: `run_eagerly` and `jit_compile` are those given to `compile`.
+
+        Args:
+            images: `(n, height, width, channels)`, uint8 or float in [0, 1].
+            labels: `(n,)` integers, if the model has classes.
+            width, blocks: of the `PixelCNN`, where there is none yet.
+            optimizer: a Keras optimizer or its name. None means Adam(3e-4).
+            validation_data: images, or `(images, labels)`.
+            batch_size, **kwargs: as in `keras.Model.fit`. Callbacks see a model of
+                codes with the PixelCNN inside, but `SampleGrid` and `Evaluate` draw
+                images.
+
+        Returns:
+            Keras's history: `loss` is -log p(code | codes before) in nats a code.
+        """
+        if self.pixelcnn is None:
+            with networks.precision(self.dtype_policy):
+                size = self.codebook.size
+                self.set_pixelcnn(PixelCNN(size, width, blocks, self.num_classes))
+        held = validation_data
+        if held is not None:
+            held = self.as_codes(*(held if isinstance(held, tuple) else (held,)))
+        x, codes = self.as_codes(images, labels)
+        self.pixelcnn.trainable = True
+        try:
+            trainer = self.pixelcnn.trainer(self.grid)
+            trainer.whole = lambda: self
+            trainer.compile(
+                optimizer or keras.optimizers.Adam(3e-4),
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                run_eagerly=self.run_eagerly,
+                jit_compile=self.jit_compile if self.compiled else "auto",
+            )
+            return trainer.fit(x, codes, batch_size, validation_data=held, **kwargs)
+        finally:
+            self.pixelcnn.trainable = False
+
+    def as_codes(self, images, labels=None):
+        """What the PixelCNN is trained on: its inputs, and the codes it predicts."""
+        codes = self.codes(images, labels)
+        return self.given(codes, None if labels is None else np.asarray(labels)), codes
+
+    def get_config(self):
+        config = super().get_config()
+        del config["latent_dim"]  # a product of these
+        return {
+            **config,
+            "codebook_size": self.codebook_size,
+            "code_dim": self.code_dim,
+            "quantizer": self.quantizer,
+            "architecture": self.architecture,
+            "widths": self.widths,
+            "commitment": self.commitment,
+            "likelihood": self.likelihood,
+            "likelihood_scale": self.likelihood_scale,
+        }
+
+
+def own_grid(encoder):
+    """Rows and columns of what the user's encoder puts out, or None."""
+    shape = getattr(encoder, "output_shape", ())
+    return tuple(shape[1:3]) if len(shape) == 4 else None
+
+
+def first_images(x, y, n):
+    """About `n` images and their labels as numpy: spread over arrays, or one batch.
+
+    `(None, None)` where the data can be read only once.
+    """
+    if hasattr(x, "shape"):
+        step = max(1, len(x) // n)
+        images, labels = x[::step][:n], None if y is None else y[::step][:n]
+    elif hasattr(x, "__getitem__") or iter(x) is not x:
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x)))
+    else:
+        return None, None
+    return checks.to_numpy(images), None if labels is None else checks.to_numpy(labels)
+
+
+def check_codes(codes, grid, size):
+    """Codes as int32; a `ValueError` unless they are a batch of grids of codes."""
+    codes = np.asarray(codes)
+    if codes.shape[1:] != grid or codes.dtype.kind not in "iu":
+        received = checks.describe(codes)
+    elif codes.size and not 0 <= codes.min() <= codes.max() < size:
+        received = f"codes from {codes.min()} to {codes.max()}"
+    else:
+        return codes.astype("int32")
+    raise ValueError(
+        f"Expected codes to be whole numbers from 0 to {size - 1} of shape (n, "
+        f"{grid[0]}, {grid[1]}). Received: {received}."
+    )

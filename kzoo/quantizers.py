@@ -1,0 +1,317 @@
+"""Layers that turn vectors into codes, whole numbers, and codes into vectors.
+
+All have `size`, the number of codes, and the same three functions:
+
+- `layer(vectors, training)` returns `(quantised, codes, loss)` of encoded images
+  `(batch, height, width, dim)`: the vectors that take their place, through which
+  gradients pass as if nothing had been done (the straight-through estimator of
+  van den Oord et al., arXiv:1711.00937, section 3.2), their codes `(batch, height,
+  width)`, and what the layer adds to the loss of each image, `(batch,)`.
+- `nearest(vectors)` are the codes of the vectors that lie nearest, `(...)`.
+- `lookup(codes)` are the vectors of codes, `(..., dim)`.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from kzoo import checks
+
+
+class Codebook(keras.layers.Layer):
+    """A table of vectors, one a code. What the two ways to learn it share.
+
+    Args:
+        size: number of codes.
+        dim: length of their vectors.
+        commitment: weight of the squared distance that draws the encoder's vectors to
+            the codes', beta in arXiv:1711.00937, equation 3.
+    """
+
+    learns_by_gradients = False
+
+    def __init__(self, size, dim, commitment=0.25, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.size = checks.positive_int("codebook_size", size)
+        self.dim = checks.positive_int("code_dim", dim)
+        self.commitment = commitment
+        self.table = self.add_weight(
+            (self.size, self.dim),
+            keras.initializers.RandomUniform(-1 / self.size, 1 / self.size),
+            trainable=self.learns_by_gradients,
+            name="table",
+        )
+        self.started = self.add_weight((), "zeros", trainable=False, name="started")
+        self.built = True
+
+    def nearest(self, vectors):
+        products = ops.matmul(vectors, ops.transpose(self.table))
+        distances = ops.sum(ops.square(self.table), axis=-1) - 2 * products
+        return ops.cast(ops.argmin(distances, axis=-1), "int32")
+
+    def lookup(self, codes):
+        return ops.take(self.table, codes, axis=0)
+
+    def start(self, vectors):
+        """Puts the table where k-means ends on some vectors, a numpy array `(n, dim)`.
+
+        With fewer vectors than codes, each is taken, some twice.
+        """
+        if len(vectors) > self.size:
+            self.table.assign(k_means(vectors, self.size))
+        else:
+            self.table.assign(np.resize(vectors, self.table.shape))
+
+    def get_config(self):
+        config = super().get_config()
+        del config["dtype"]  # always float32
+        own = {"size": self.size, "dim": self.dim, "commitment": self.commitment}
+        return {**config, **own}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class GradientCodebook(Codebook):
+    """A codebook that learns by gradients: van den Oord et al., arXiv:1711.00937.
+
+    Adds the squared distance of the encoder's vectors to the codes', summed over all
+    places and dimensions, once for the codebook and `commitment` times for the
+    encoder: equation 3.
+
+    Example:
+
+    >>> quantised, codes, loss = GradientCodebook(size=512, dim=64)(vectors)
+    """
+
+    learns_by_gradients = True
+
+    def call(self, vectors, training=False, draws=None):
+        codes = self.nearest(vectors)
+        # A product, as the gradient of a look-up is summed in no fixed order on a GPU.
+        chosen = ops.matmul(ops.one_hot(codes, self.size), self.table)
+        loss = squared_distance(ops.stop_gradient(vectors), chosen)
+        commitment = squared_distance(vectors, ops.stop_gradient(chosen))
+        loss = loss + self.commitment * commitment
+        return straight_through(vectors, chosen), codes, loss
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class MovingAverageCodebook(Codebook):
+    """A codebook of moving averages: appendix A.1 of arXiv:1711.00937.
+
+    A code's vector is the mean of the vectors that chose it, a moving average over
+    training steps: no gradient, hence no optimizer. To the loss it adds `commitment`
+    times the squared distance of the encoder's vectors to the codes'. A code that is
+    hardly ever chosen is dead, and takes the place of a random vector of the batch
+    (as in Jukebox, arXiv:2005.00341).
+
+    Args:
+        size, dim, commitment: as in `Codebook`.
+        decay: how much of the moving averages each training step keeps, the paper's
+            gamma.
+        dead_below: a code is dead once it is chosen less than so many times a step, by
+            its moving average, which starts as 1: with the defaults, after 230 steps
+            without.
+
+    Call arguments:
+        draws: in training, numbers from [0, 1), `(size,)`: they choose the places that
+            dead codes take.
+
+    Example:
+
+    >>> quantised, codes, loss = MovingAverageCodebook(size=512, dim=64)(vectors)
+    """
+
+    def __init__(
+        self, size, dim, commitment=0.25, decay=0.99, dead_below=0.1, **kwargs
+    ):
+        super().__init__(size, dim, commitment, **kwargs)
+        self.decay, self.dead_below = decay, dead_below
+        self.counts = self.add_weight((size,), "zeros", trainable=False, name="counts")
+        self.sums = self.add_weight((size, dim), "zeros", trainable=False, name="sums")
+
+    def call(self, vectors, training=False, draws=None):
+        codes = self.nearest(vectors)
+        chosen = ops.stop_gradient(self.lookup(codes))
+        loss = self.commitment * squared_distance(vectors, chosen)
+        if training and self.trainable:
+            flat = ops.reshape(ops.stop_gradient(vectors), (-1, vectors.shape[-1]))
+            self.update(flat, ops.reshape(codes, (-1,)), draws)
+        return straight_through(vectors, chosen), codes, loss
+
+    def update(self, vectors, codes, draws):
+        """Moves the averages on by vectors `(n, dim)` and their codes `(n,)`."""
+        one_hot = ops.one_hot(codes, self.size)
+        counts = self.averaged(self.counts, ops.sum(one_hot, axis=0))
+        sums = self.averaged(self.sums, ops.matmul(ops.transpose(one_hot), vectors))
+        n = ops.shape(vectors)[0]
+        places = ops.cast(ops.floor(draws * ops.cast(n, "float32")), "int32")
+        fresh = ops.take(vectors, ops.clip(places, 0, n - 1), axis=0)
+        dead = counts < self.dead_below
+        counts = ops.where(dead, 1.0, counts)
+        sums = ops.where(dead[:, None], fresh, sums)
+        self.counts.assign(counts)
+        self.sums.assign(sums)
+        self.table.assign(sums / counts[:, None])
+
+    def averaged(self, moving, new):
+        return self.decay * moving + (1 - self.decay) * new
+
+    def start(self, vectors):
+        super().start(vectors)
+        self.counts.assign(np.ones(self.size))
+        # A copy: JAX may not be given one buffer for two variables.
+        self.sums.assign(np.array(ops.convert_to_numpy(self.table)))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "decay": self.decay,
+            "dead_below": self.dead_below,
+        }
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class FiniteScalar(keras.layers.Layer):
+    """FSQ: each number is bounded and rounded. Mentzer et al., arXiv:2309.15505.
+
+    A code is the list of these whole numbers: there is nothing to learn, no loss to add
+    and no code that dies. Number i takes `levels[i]` values, in steps of
+    `1 / (levels[i] // 2)`, from -1 up to 1, or to one step below with an even number of
+    levels. Differs from the paper: the encoder's numbers are first scaled and shifted,
+    by constants such that those of the first images have mean 0 and variance 1. From
+    Keras's initial weights they would all round to 0, and of zeros a decoder's units
+    learn nothing.
+
+    Args:
+        levels: how many values each number takes, at least 2. The paper's `(8, 6, 5)`
+            make 240 codes, `(8, 5, 5, 5)` 1000.
+
+    Example:
+
+    >>> quantised, codes, loss = FiniteScalar(levels=(8, 5, 5, 5))(vectors)
+    """
+
+    def __init__(self, levels, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.levels = check_levels(levels)
+        self.size, self.dim = math.prod(self.levels), len(self.levels)
+        self.halves = np.array([n // 2 for n in self.levels], "int32")
+        self.bases = np.cumprod([1, *self.levels[:-1]]).astype("int32")
+        for name, initial in ("mean", 0.0), ("deviation", 1.0), ("started", 0.0):
+            weight = self.add_weight(
+                () if name == "started" else (self.dim,),
+                keras.initializers.Constant(initial),
+                trainable=False,
+                name=name,
+            )
+            setattr(self, name, weight)
+        self.built = True
+
+    def start(self, vectors):
+        """Takes mean and deviation from vectors, a numpy array `(n, dim)`."""
+        self.mean.assign(vectors.mean(axis=0))
+        self.deviation.assign(vectors.std(axis=0) + 1e-6)
+
+    def call(self, vectors, training=False, draws=None):
+        bounded = self.bounded((vectors - self.mean) / self.deviation)
+        halves, loss = self.constant(self.halves), ops.zeros_like(vectors[:, 0, 0, 0])
+        quantised = ops.round(bounded) / halves
+        # The gradient is that of the bounded vectors.
+        outputs = straight_through(bounded / halves, quantised)
+        return outputs, self.nearest(quantised), loss
+
+    def bounded(self, vectors):
+        """Numbers that round to whole ones from -(n // 2) to (n - 1) // 2."""
+        levels = np.array(self.levels)
+        reach = (levels - 1) * 0.999 / 2
+        offset = np.where(levels % 2, 0.0, 0.5)
+        shift = np.tan(offset / reach)
+        reach, offset, shift = map(self.constant, (reach, offset, shift))
+        return ops.tanh(vectors + shift) * reach - offset
+
+    def nearest(self, vectors):
+        digits = ops.round(vectors * self.constant(self.halves))
+        digits = ops.cast(digits, "int32") + self.constant(self.halves, "int32")
+        highest = self.constant([n - 1 for n in self.levels], "int32")
+        digits = ops.minimum(ops.maximum(digits, 0), highest)
+        return ops.sum(digits * self.constant(self.bases, "int32"), axis=-1)
+
+    def lookup(self, codes):
+        bases, levels = (
+            self.constant(x, "int32") for x in (self.bases, list(self.levels))
+        )
+        digits = ops.cast(codes, "int32")[..., None] // bases % levels
+        halves = self.constant(self.halves)
+        return (ops.cast(digits, "float32") - halves) / halves
+
+    def constant(self, numbers, dtype="float32"):
+        return ops.convert_to_tensor(numbers, dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["dtype"]  # always float32
+        return {**config, "levels": self.levels}
+
+
+def straight_through(vectors, quantised):
+    """`quantised`, with the gradient of `vectors`."""
+    return vectors + ops.stop_gradient(quantised - vectors)
+
+
+def squared_distance(first, second):
+    """Summed over all axes but the batch's: `(batch, ...)` to `(batch,)`."""
+    return ops.sum(ops.square(first - second), axis=(1, 2, 3))
+
+
+def perplexity(codes, size):
+    """How many codes are in use, exp of the entropy of their frequencies: a scalar."""
+    one_hot = ops.one_hot(ops.reshape(codes, (-1,)), size)
+    share = ops.mean(one_hot, axis=0)
+    return ops.exp(-ops.sum(share * ops.log(ops.maximum(share, 1e-10))))
+
+
+def k_means(vectors, size):
+    """The `size` centres of vectors `(n, dim)` that scikit-learn's k-means finds."""
+    from sklearn.cluster import KMeans  # takes a second to import
+
+    start = KMeans(size, n_init=1, max_iter=30, random_state=0)
+    return start.fit(vectors).cluster_centers_
+
+
+def check_levels(levels):
+    """Returns the levels of FSQ as a tuple; each is at least 2."""
+    levels = tuple(levels) if hasattr(levels, "__iter__") else (levels,)
+    if not levels or not all(isinstance(n, int) and n >= 2 for n in levels):
+        raise ValueError(
+            "Expected codebook_size of quantizer='fsq' to be the number of levels of "
+            "each number of a code, at least 2, such as (8, 5, 5, 5) for 1000 codes. "
+            f"Received: codebook_size={levels}."
+        )
+    return levels
+
+
+CODEBOOKS = {"ema": MovingAverageCodebook, "gradient": GradientCodebook}
+
+
+def build(quantizer, size=None, dim=None, commitment=0.25):
+    """The layer called `quantizer`: `"ema"`, `"gradient"` or `"fsq"`.
+
+    Args:
+        size: number of codes, 512 if None; for `"fsq"` the levels, `(8, 5, 5, 5)` if
+            None.
+        dim: length of their vectors, 64 if None; for `"fsq"` how many levels there are.
+        commitment: as in `Codebook`.
+    """
+    checks.one_of("quantizer", quantizer, (*CODEBOOKS, "fsq"))
+    if quantizer != "fsq":
+        size, dim = 512 if size is None else size, 64 if dim is None else dim
+        return CODEBOOKS[quantizer](size, dim, commitment)
+    layer = FiniteScalar((8, 5, 5, 5) if size is None else size)
+    if dim not in (None, layer.dim):
+        raise ValueError(
+            "quantizer='fsq' makes a code of one number for each of its levels. "
+            f"Expected code_dim={layer.dim}, or None. Received: code_dim={dim!r}."
+        )
+    return layer

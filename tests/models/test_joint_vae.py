@@ -1,0 +1,74 @@
+"""JointVAE."""
+
+import numpy as np
+import pytest
+from conformance import batch, check_golden, check_model, compiled
+from keras import ops
+
+from kzoo.models import JointVAE
+from kzoo.models.joint_vae import uniform_kl
+
+NAMES = ("loss", "reconstruction", "kl", "category_kl", "sample_mean", "sample_std")
+GOLDEN = {
+    "one": (117.9013, 46.86362, 0.1534496, 0.03314586, 0.3682607, 0.02470798),
+    "two": (58.67457, 57.77312, 0.02341228, 0.007722855, 0.1544382, 0.1900637),
+}
+MAKE = {
+    "one": lambda: JointVAE((8, 8, 1), 2, (4,), widths=(4,), capacity_steps=10),
+    "two": lambda: JointVAE((4, 4, 3), 3, (2, 3), "mlp", "laplace", widths=(8,)),
+}
+
+
+def test_joint_vae_conforms(tmp_path):
+    check_model(MAKE["two"], None, tmp_path)
+
+
+@pytest.mark.parametrize("variant", MAKE)
+def test_every_backend_trains_alike(variant):
+    check_golden(MAKE[variant], dict(zip(NAMES, GOLDEN[variant], strict=True)))
+
+
+def test_divergence_from_uniform_categories():
+    logits = ops.convert_to_tensor(np.log(np.float32([[0.7, 0.2, 0.1], [1, 1, 1]])))
+    shares = np.array([0.7, 0.2, 0.1])
+    expected = np.sum(shares * np.log(shares * 3)) / 2
+    assert float(uniform_kl(logits)) == pytest.approx(expected, rel=1e-4)
+    sure = ops.convert_to_tensor(np.float32([[50, 0, 0, 0]]))
+    assert float(uniform_kl(sure)) == pytest.approx(np.log(4), rel=1e-5)
+
+
+def test_draws_are_of_the_categories_as_often_as_their_shares_say():
+    model = MAKE["two"]()
+    shares = np.array([0.25, 0.75, 0.2, 0.3, 0.5], "float32")
+    logits = ops.convert_to_tensor(np.log(np.tile(shares, (20_000, 1))))
+    zeros = ops.zeros((20_000, 3))
+    drawn = ops.convert_to_numpy(model.drawn(zeros, zeros, logits))
+    for part, expected in zip(
+        np.split(drawn[:, 3:], [2], axis=1), np.split(shares, [2]), strict=True
+    ):
+        np.testing.assert_allclose(part.sum(axis=1), 1, rtol=1e-5)
+        largest = np.bincount(part.argmax(axis=1)) / 20_000
+        np.testing.assert_allclose(largest, expected, atol=0.015)
+    assert drawn[:, :3].std() == pytest.approx(1, abs=0.02)
+
+
+def test_prior_is_normal_and_fair_categories():
+    latents = MAKE["two"]().draw_latents(20_000, seed=0)
+    assert latents[:, :3].std() == pytest.approx(1, abs=0.02)
+    np.testing.assert_allclose(latents[:, 3:5].mean(axis=0), 1 / 2, atol=0.015)
+    np.testing.assert_allclose(latents[:, 5:].mean(axis=0), 1 / 3, atol=0.015)
+    assert set(np.unique(latents[:, 3:])) == {0.0, 1.0}
+
+
+def test_the_loss_is_equation_7_and_a_category_holds_no_more_than_its_entropy():
+    model = compiled(MAKE["one"])
+    scores = model.evaluate(*batch(model), verbose=0, return_dict=True)
+    excess = abs(scores["kl"] - 5) + abs(scores["category_kl"] - np.log(4))
+    expected = scores["reconstruction"] + 30 * excess
+    assert scores["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_wrong_arguments_are_named():
+    for name in "continuous_dim", "categories":
+        with pytest.raises(ValueError, match="Expected"):
+            JointVAE((4, 4, 1), **{name: 0})

@@ -1,0 +1,90 @@
+"""MIWAE, CIWAE and PIWAE."""
+
+import numpy as np
+import pytest
+import scipy.special
+from conformance import batch, check_golden, check_model, compiled
+from conftest import wave
+from keras import ops
+
+from kzoo.models import CIWAE, IWAE, MIWAE, PIWAE
+
+NAMES = ("loss", "reconstruction", "kl", "sample_mean", "sample_std")
+PHASES = ("encoder_loss", "decoder_loss", *NAMES[1:])
+GOLDEN = {
+    "miwae": (11.21331, 11.46594, -0.01295566, 0.4931525, 0.1037804),
+    "ciwae": (11.13491, 11.31526, -0.02652889, 0.4956304, 0.08682569),
+    "piwae": (11.23378, 11.21955, 11.46653, -0.01758107, 0.4931904, 0.1037896),
+}
+SMALL = {"latent_dim": 2, "samples": 3, "widths": (8,)}
+MAKE = {
+    "miwae": lambda: MIWAE((4, 4, 1), groups=2, **SMALL),
+    "ciwae": lambda: CIWAE((4, 4, 1), elbo_share=0.3, **SMALL, num_classes=3),
+    "piwae": lambda: PIWAE((4, 4, 1), groups=2, **SMALL, gradient="dreg"),
+}
+
+
+def test_piwae_conforms(tmp_path):
+    check_model(MAKE["piwae"], None, tmp_path)
+
+
+@pytest.mark.parametrize("variant", MAKE)
+def test_every_backend_trains_alike(variant):
+    names = PHASES if variant == "piwae" else NAMES
+    check_golden(MAKE[variant], dict(zip(names, GOLDEN[variant], strict=True)))
+
+
+def test_bounds_are_their_formulas():
+    log_weights = wave((5, 6))
+    tight = scipy.special.logsumexp(log_weights, axis=1).mean() - np.log(6)
+    groups = scipy.special.logsumexp(log_weights.reshape(5, 2, 3), axis=2) - np.log(3)
+    tensor = ops.convert_to_tensor(log_weights)
+    assert float(MAKE["miwae"]().bound(tensor)) == pytest.approx(
+        groups.mean(), rel=1e-4
+    )
+    expected = 0.3 * log_weights.mean() + 0.7 * tight
+    assert float(MAKE["ciwae"]().bound(tensor)) == pytest.approx(expected, rel=1e-4)
+    assert log_weights.mean() < groups.mean() < tight
+
+
+@pytest.mark.parametrize(
+    "make, same",
+    [
+        (lambda **a: MIWAE((4, 4, 1), groups=1, **a), IWAE),
+        (lambda **a: CIWAE((4, 4, 1), elbo_share=0.0, **a), IWAE),
+    ],
+)
+def test_at_the_end_of_their_range_they_are_iwae(make, same):
+    ours = compiled(lambda: make(**SMALL))
+    other = compiled(lambda: same((4, 4, 1), **SMALL))
+    other.set_weights(ours.get_weights())
+    for model in ours, other:
+        model.noise = lambda shape, draw=None: ops.convert_to_tensor(
+            wave([int(n) for n in shape])
+        )
+    ours, other = (
+        m.evaluate(*batch(m), verbose=0, return_dict=True) for m in (ours, other)
+    )
+    assert ours == pytest.approx(other, rel=1e-5)
+
+
+def test_each_network_has_its_bound():
+    """The encoder's is looser."""
+    model = compiled(MAKE["piwae"])
+    images = np.repeat(batch(model)[0], 50, axis=0)
+    scores = model.evaluate(images, verbose=0, return_dict=True)
+    assert scores["encoder_loss"] > scores["decoder_loss"]
+
+
+@pytest.mark.parametrize(
+    "make, named",
+    [
+        (lambda: MIWAE((4, 4, 1), groups=0), "groups"),
+        (lambda: CIWAE((4, 4, 1), elbo_share=1.5), "elbo_share"),
+        (lambda: PIWAE((4, 4, 1), prior="flow"), "prior"),
+    ],
+)
+def test_wrong_arguments_are_named(make, named):
+    with pytest.raises(ValueError, match="Expected") as error:
+        make()
+    assert named in str(error.value)

@@ -1,0 +1,61 @@
+"""The regularised autoencoder."""
+
+import keras
+import numpy as np
+import pytest
+from conformance import batch, check_golden, check_model, compiled
+from conftest import wave
+from keras import layers, ops
+
+from kzoo.models import RAE
+
+NAMES = ("loss", "reconstruction", "embedding", "penalty", "sample_mean", "sample_std")
+GOLDEN = {
+    "l2": (8.150804, 8.121356, 0.02725705, 28.08543, 0.4626684, 0.02518103),
+    "gradient": (2.107257, 2.042008, 0.01799748, 0.06434909, 0.5014964, 0.06424818),
+}
+MAKE = {
+    "l2": lambda: RAE((8, 8, 1), 3, widths=(4,), num_classes=3),
+    "gradient": lambda: RAE(
+        (4, 4, 1), 2, "mlp", "gradient", penalty_weight=1.0, widths=(8,)
+    ),
+}
+
+
+def test_rae_conforms(tmp_path):
+    check_model(MAKE["gradient"], None, tmp_path)
+
+
+@pytest.mark.parametrize("variant", MAKE)
+def test_every_backend_trains_alike(variant):
+    check_golden(MAKE[variant], dict(zip(NAMES, GOLDEN[variant], strict=True)))
+
+
+def test_parts_of_the_loss():
+    model = compiled(lambda: RAE((4, 4, 1), 2, "mlp", beta=0.5, penalty_weight=0.1))
+    images, _ = batch(model)
+    scores = model.evaluate(images, verbose=0, return_dict=True)
+    codes = model.encode(images)
+    embedding = 0.5 * (codes**2).sum(axis=1).mean()
+    assert scores["embedding"] == pytest.approx(embedding, rel=1e-4)
+    weights = sum((w**2).sum() for w in model.decoder.get_weights())
+    assert scores["penalty"] == pytest.approx(weights, rel=1e-4)
+    loss = scores["reconstruction"] + 0.5 * embedding + 0.1 * weights
+    assert scores["loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_slope_is_the_squared_norm_of_the_jacobian():
+    """Of a linear decoder, at codes of 0: its matrix by the sigmoid's slope, 1/4."""
+    latents = keras.Input((3,))
+    pixels = layers.Dense(16)(latents)
+    decoder = keras.Model(latents, layers.Reshape((4, 4, 1))(pixels))
+    decoder.set_weights([wave((3, 16)), np.zeros(16)])
+    model = RAE((4, 4, 1), 3, "mlp", "gradient", decoder=decoder)
+    slopes = model.squared_slope(ops.zeros((20_000, 3)), None, True)
+    expected = np.sum(np.square(wave((3, 16)) / 4))
+    assert float(slopes) == pytest.approx(expected, rel=0.03)
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="'gradient', 'l2'"):
+        RAE((4, 4, 1), penalty="spectral")

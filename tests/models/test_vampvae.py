@@ -1,0 +1,48 @@
+"""The VAE with a VampPrior."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from conformance import batch, check_golden, check_model, compiled
+from keras import ops
+
+from kzoo.models import VampVAE
+
+NAMES = ("loss", "reconstruction", "kl", "sample_mean", "sample_std")
+GOLDEN = {"mlp": (11.27794, 11.2695, 0.008436431, 0.4919907, 0.08428758)}
+MAKE = {"mlp": lambda: VampVAE((4, 4, 1), 2, components=3, widths=(8,))}
+
+
+def test_vampvae_conforms(tmp_path):
+    check_model(MAKE["mlp"], None, tmp_path)
+
+
+def test_every_backend_trains_alike():
+    check_golden(MAKE["mlp"], dict(zip(NAMES, GOLDEN["mlp"], strict=True)))
+
+
+def test_the_prior_is_the_mean_posterior_of_its_images():
+    model = compiled(MAKE["mlp"])
+    model.fit(*batch(model), epochs=2, verbose=0)
+    pseudo = np.array(ops.convert_to_numpy(model.latent_prior.pseudo_inputs))
+    mean, log_var = (
+        ops.convert_to_numpy(p)
+        for p in model.posterior(ops.convert_to_tensor(np.clip(pseudo, 0, 1)))
+    )
+    latents = np.float32([[0.3, -0.8], [1.0, 2.0]])
+    density = scipy.stats.norm.pdf(latents[:, None], mean, np.exp(log_var / 2))
+    got = model.latent_prior.log_density(ops.convert_to_tensor(latents))
+    expected = np.log(density.prod(axis=2).mean(axis=1))
+    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-4)
+
+
+def test_the_papers_sizes():
+    model = VampVAE((28, 28, 1))
+    assert model.latent_prior.pseudo_inputs.shape == (500, 28, 28, 1)
+    assert model.widths == (300, 300) and model.latent_dim == 40
+    assert VampVAE((28, 28, 1), architecture="conv").widths == (32, 64)
+
+
+def test_another_prior_is_the_user_s_choice_and_needs_no_components():
+    with pytest.raises(ValueError, match="components"):
+        VampVAE((4, 4, 1), prior="normal")
