@@ -56,6 +56,7 @@ WIDTHS = {
     "dip_vae": (4,),
     "factor_vae": (4,),
     "gan": (8,),
+    "hvae": (8, 8, 8, 8, 8),
     "infogan": (8, 4),
     "infovae": (8,),
     "iwae": (8,),
@@ -201,6 +202,17 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
     "name, arguments, figures",
     [
         ("likelihood", {"dataset": "digits", "stages": 2, "samples": 9}, ["±"]),
+        (
+            "likelihood",
+            {
+                "model": "two layers",
+                "samples_in_training": 2,
+                "dataset": "digits",
+                "stages": 2,
+                "samples": 9,
+            },
+            ["±"],
+        ),
         ("floor", {"datasets": "digits"}, ["frechet_distance:", "coverage:"]),
         ("throughput", {"models": "MLP VAE", "steps": 3, "rounds": 2}, ["'ratio'"]),
         (

@@ -14,6 +14,7 @@ from kzoo.models.denoising_vae import DenoisingVAE
 from kzoo.models.dip_vae import DIPVAE
 from kzoo.models.factor_vae import FactorVAE
 from kzoo.models.gan import DCGAN, GAN
+from kzoo.models.hvae import HVAE
 from kzoo.models.infogan import InfoGAN
 from kzoo.models.infovae import InfoVAE
 from kzoo.models.iwae import IWAE
@@ -49,6 +50,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "DenoisingVAE",
     "FactorVAE",
     "GAN",
+    "HVAE",
     "IWAE",
     "InfoGAN",
     "InfoVAE",
