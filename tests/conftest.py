@@ -27,6 +27,17 @@ def _fresh_seed():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled():
+    """Programs stay in memory once compiled: gigabytes by the end of the suite."""
+    yield
+    keras.utils.clear_session()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+
+
 @pytest.fixture
 def python():
     """Runs Python in a subprocess; returns what it printed, fails if it fails."""
