@@ -59,7 +59,7 @@ def test_the_bound_grows_with_its_samples():
     model.fit(*batch(model), epochs=3, verbose=0)
     images = np.repeat(batch(model)[0], 40, axis=0)
     losses = []
-    for samples in 1, 4, 16, 64:
+    for samples in 1, 5, 25:
         model.samples = samples
         model.compile(run_eagerly=True)
         losses.append(model.evaluate(images, verbose=0, return_dict=True)["loss"])
