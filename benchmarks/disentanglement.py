@@ -20,7 +20,10 @@ import kzoo
 NETWORKS = {"latent_dim": 10, "architecture": "conv", "widths": (32, 32, 64)}
 MODELS = {  # names without a comma, which separates them
     "VAE": lambda shape: kzoo.models.VAE(shape, **NETWORKS),
-    "beta-VAE": lambda shape: kzoo.models.VAE(shape, beta=4.0, **NETWORKS),
+    "beta-VAE": lambda shape: kzoo.models.BetaVAE(shape, beta=4.0, **NETWORKS),
+    "beta-TCVAE": lambda shape: kzoo.models.BetaTCVAE(shape, beta=6.0, **NETWORKS),
+    "FactorVAE": lambda shape: kzoo.models.FactorVAE(shape, gamma=35.0, **NETWORKS),
+    "DIP-VAE": lambda shape: kzoo.models.DIPVAE(shape, **NETWORKS),
 }
 
 

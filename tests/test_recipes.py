@@ -242,7 +242,13 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
         ("modes", {"datasets": "ring-8", "steps": 20, "seeds": 1}, ["modes:"]),
         (
             "disentanglement",
-            {"epochs": 1, "image_size": 24, "orientations": 2, "positions": 2},
+            {
+                "models": "beta-VAE",
+                "epochs": 1,
+                "image_size": 24,
+                "orientations": 2,
+                "positions": 2,
+            },
             ["beta-VAE mig: mean", "factor_vae", "train_kl"],
         ),
         (
