@@ -84,7 +84,7 @@ class MADE(layers.Layer):
 class MaskedAutoregressiveFlow(layers.Layer):
     """Latents to noise in one pass, noise to latents one latent after another.
 
-    Papamakarios et al., arXiv:1705.07057, equations 3 to 5: a quick density.
+    Papamakarios et al., arXiv:1705.07057: a quick density.
     """
 
     def __init__(self, latent_dim, widths=(64,)):
@@ -113,7 +113,7 @@ class MaskedAutoregressiveFlow(layers.Layer):
 class InverseAutoregressiveFlow(layers.Layer):
     """Noise to latents in one pass, by an autoregressive network and a context.
 
-    Kingma et al., arXiv:1606.04934, equations 13 and 14: a quick draw. A forget gate of
+    Kingma et al., arXiv:1606.04934: a quick draw. A forget gate of
     about 0.88 at first keeps most of what came in.
     """
 

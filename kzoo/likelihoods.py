@@ -34,7 +34,7 @@ class Bernoulli:
 class ContinuousBernoulli(Bernoulli):
     """A density on [0, 1], exp(logit * x) up to its integral: proper for grey pixels.
 
-    Loaiza-Ganem and Cunningham, arXiv:1907.06845, equations 4 to 8, written by logits.
+    Loaiza-Ganem and Cunningham, arXiv:1907.06845, written by logits.
     """
 
     def negative_log_likelihood(self, images, outputs):

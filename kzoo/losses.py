@@ -28,6 +28,12 @@ def normal_kl_of_latents(mean, log_var):
     return 0.5 * (ops.exp(log_var) + ops.square(mean) - 1 - log_var)
 
 
+def log_mean_exp(log_weights):
+    """Of importance weights, `(..., samples)` to `(...)`: arXiv:1509.00519, eq. 8."""
+    count = ops.cast(ops.shape(log_weights)[-1], "float32")
+    return ops.logsumexp(log_weights, axis=-1) - ops.log(count)
+
+
 def maximum_mean_discrepancy(x, y, kernel):
     """How far two samples differ: unbiased squared MMD, `(n, d)` twice to a scalar.
 

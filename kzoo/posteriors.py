@@ -27,18 +27,16 @@ class DiagonalNormal(layers.Layer):
         return latents, losses.normal_log_density(latents, mean, log_var)
 
 
-class Flows(layers.Layer):
-    """A diagonal normal density, bent by `flows`: arXiv:1505.05770, equation 5."""
+class Flows(DiagonalNormal):
+    """A diagonal normal density, bent by `flows`: arXiv:1505.05770."""
 
-    def __init__(self, flows, reverse):
-        super().__init__(dtype="float32")
+    def __init__(self, latent_dim, flows, reverse):
+        super().__init__(latent_dim)
         self.flows, self.reverse = flows, reverse
-        self.built = True
 
     def call(self, parameters, noise):
         mean, log_var, *context = parameters
-        latents = mean + ops.exp(0.5 * log_var) * noise
-        density = losses.normal_log_density(latents, mean, log_var)
+        latents, density = super().call([mean, log_var], noise)
         for flow in self.flows:
             latents, log_determinant = flow(latents, *context)
             density = density - log_determinant
@@ -57,16 +55,15 @@ class InverseAutoregressive(Flows):
     def __init__(self, latent_dim, flows=2):
         size = self.context_dim
         steps = [InverseAutoregressiveFlow(latent_dim, size) for _ in range(flows)]
-        super().__init__(steps, reverse=True)
+        super().__init__(latent_dim, steps, reverse=True)
 
 
 class Planar(Flows):
     """Planar flows, ten of them, the same for all images: arXiv:1505.05770."""
 
-    context_dim = 0
-
     def __init__(self, latent_dim, flows=10):
-        super().__init__([PlanarFlow(latent_dim) for _ in range(flows)], reverse=False)
+        steps = [PlanarFlow(latent_dim) for _ in range(flows)]
+        super().__init__(latent_dim, steps, reverse=False)
 
 
 POSTERIORS = {

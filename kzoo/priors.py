@@ -58,7 +58,7 @@ class NormalMixture(layers.Layer):
 class VampPrior(layers.Layer):
     """The mean posterior of images that are learned: Tomczak and Welling.
 
-    arXiv:1705.07120, equation 9. The learned images stay in [0, 1].
+    arXiv:1705.07120. The learned images stay in [0, 1].
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -138,9 +138,19 @@ def log_density(latents, logits, means, log_vars):
 
 def draw(normal, logits, means, log_vars):
     """From the mixture: the last of the numbers chooses the component."""
-    normal, choice = normal[:, :-1], normal[:, -1:]
-    share = 0.5 * (1 + ops.erf(choice / 2**0.5))  # uniform on (0, 1)
-    ends = ops.cumsum(ops.softmax(logits))[:-1]
-    chosen = ops.sum(ops.cast(share > ends, "int32"), axis=-1)
+    normal, chosen = chosen_component(normal, ops.softmax(logits))
     mean, log_var = ops.take(means, chosen, axis=0), ops.take(log_vars, chosen, axis=0)
     return mean + ops.exp(0.5 * log_var) * normal
+
+
+def chosen_component(normal, shares):
+    """All numbers but the last, and the component that the last one draws.
+
+    Args:
+        normal: standard normal numbers `(batch, latent_dim + 1)`.
+        shares: `(components,)`, with the sum 1.
+    """
+    normal, choice = normal[:, :-1], normal[:, -1:]
+    uniform = 0.5 * (1 + ops.erf(choice / 2**0.5))
+    ends = ops.cumsum(shares)[:-1]
+    return normal, ops.sum(ops.cast(uniform > ends, "int32"), axis=-1)

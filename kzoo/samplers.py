@@ -22,7 +22,7 @@ from keras import layers, ops
 from sklearn.mixture import GaussianMixture
 
 from kzoo import checks, losses
-from kzoo.priors import AutoregressiveFlow
+from kzoo.priors import AutoregressiveFlow, chosen_component
 
 BATCH = 256  # rows a step
 
@@ -90,10 +90,8 @@ class CorrelatedMixture(layers.Layer):
         self.built = True
 
     def call(self, normal):
-        normal, choice = normal[:, :-1], normal[:, -1:]
-        share = 0.5 * (1 + ops.erf(choice / 2**0.5))  # uniform on (0, 1)
-        ends = ops.cumsum(self.weight / ops.sum(self.weight))[:-1]
-        chosen = ops.sum(ops.cast(share > ends, "int32"), axis=-1)
+        shares = self.weight / ops.sum(self.weight)
+        normal, chosen = chosen_component(normal, shares)
         one_hot = ops.one_hot(chosen, self.components)  # (batch, components)
         # Only the chosen component's factor, (latents, numbers), is left in the sum.
         placed = one_hot[:, :, None] * normal[:, None, :]

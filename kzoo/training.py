@@ -223,6 +223,13 @@ class GenerativeModel(Verbs, keras.Model):
         """Random numbers of `shape` from the model's seed, which is saved with it."""
         return draw(shape, seed=self.seed)
 
+    def grown(self, steps, training=True):
+        """From 0 to 1 over so many steps of training; 1 where nothing is trained."""
+        if not steps or not training:
+            return 1.0
+        done = ops.cast(self.optimizer.iterations, "float32")
+        return ops.minimum(done / steps, 1.0)
+
     def watch(self, *names):
         """Declares the logs: a running mean for each name."""
         self.means = {name: MeanOfImages(name=name) for name in names}

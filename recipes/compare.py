@@ -85,7 +85,7 @@ def in_a_new_process(function, *arguments):
     """So that peak memory is the model's own, and no run warms up the next."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-        pool.submit(function, *arguments).result()
+        return pool.submit(function, *arguments).result()
 
 
 def train(name, seed, folder, data, features, epochs, batch_size, resume):

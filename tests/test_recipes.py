@@ -188,9 +188,21 @@ def test_comparison_reports_every_model_and_claim(tmp_path, capsys):
         assert figure.size > (800, 500)
 
 
-def test_a_run_of_the_comparison_has_a_process_of_its_own():
-    compare = script("recipes/compare.py")
-    assert compare.in_a_new_process(os.getpid) != os.getpid()
+def test_models_of_the_comparison_have_about_a_million_parameters():
+    for make in script("recipes/compare.py").MODELS.values():
+        assert 0.6e6 < make((28, 28, 1)).count_params() < 1.2e6
+
+
+def test_a_run_of_the_comparison_has_a_process_of_its_own(tmp_path, monkeypatch):
+    """So its peak memory is the model's: an epoch needs no 4 GB."""
+    monkeypatch.syspath_prepend(ROOT / "recipes")  # where the process finds it too
+    compare = importlib.import_module("compare")
+    assert compare.in_a_new_process(os.getpid) not in (None, os.getpid())
+    data = {"dataset": "digits", "image_size": None, "limit": 96}
+    settings = data, "pixels", 1, 128, False
+    compare.in_a_new_process(compare.train, "DCGAN", 0, tmp_path, *settings)
+    run = json.loads((tmp_path / "result.json").read_text())
+    assert run["parameters"] > 1e5 and 50 < run["peak_memory_mb"] < 4000
 
 
 def test_classifier_recipe_makes_features(tmp_path, capsys):

@@ -1,7 +1,7 @@
 """Autoencoder: Hinton and Salakhutdinov 2006 (Science 313), without pretraining.
 
 Codes from which a decoder can draw the image again, and nothing that says where codes
-lie: fit a sampler to them before drawing (Ghosh et al., arXiv:1903.12436, section 5).
+lie: fit a sampler to them before drawing (Ghosh et al., arXiv:1903.12436).
 """
 
 import functools

@@ -1,8 +1,8 @@
 """Denoising VAE: Im et al., arXiv:1511.06406.
 
-The encoder sees a corrupted image, the decoder has to explain the clean one (equation
-8): a posterior that is a mixture over corruptions, and an encoder that does not mind
-noise. Training corrupts; `encode`, `reconstruct` and the likelihoods do not.
+The encoder sees a corrupted image, the decoder has to explain the clean one: a
+posterior that is a mixture over corruptions, and an encoder that does not mind noise.
+Training corrupts; `encode`, `reconstruct` and the likelihoods do not.
 """
 
 import keras

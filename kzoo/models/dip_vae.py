@@ -1,8 +1,8 @@
 """DIP-VAE: Kumar et al., arXiv:1711.00848.
 
 A VAE whose latents, over the batch, are pulled towards variance 1 and covariance 0:
-those of the posterior means (DIP-VAE-I, equation 6), or of the latents as they are
-drawn (DIP-VAE-II, equation 7).
+those of the posterior means (DIP-VAE-I), or of the latents as they are
+drawn (DIP-VAE-II).
 """
 
 import keras

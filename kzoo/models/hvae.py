@@ -19,7 +19,6 @@ from keras import ops
 
 from kzoo import backend, checks, losses, networks
 from kzoo.likelihoods import likelihood as likelihood_called
-from kzoo.models.iwae import log_mean_exp
 from kzoo.networks import check_widths
 from kzoo.networks.hierarchy import (
     build_chain,
@@ -87,7 +86,7 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
         binarize: whether pixels are drawn as 0 or 1 in each step, as in `VAE`.
         warmup_steps: steps over which the weight of the KL divergence grows from 0.
         free_bits: nats of the KL divergence that each layer has for free, on average
-            over the batch (Kingma et al., arXiv:1606.04934, equation 15).
+            over the batch (Kingma et al., arXiv:1606.04934).
         num_classes: number of labels to condition all networks on, or None.
 
     Example:
@@ -195,8 +194,8 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
             images = ops.cast(draws < images, "float32")
         noise = self.noise((ops.shape(images)[0], self.samples, self.latent_dim))
         evidence, kls = self.parts(images, noise, labels, training, self.closed_form)
-        beta = self.warmed_up(training)
-        bound = ops.mean(log_mean_exp(evidence - beta * sum(kls)))
+        beta = self.grown(self.warmup_steps, training)
+        bound = ops.mean(losses.log_mean_exp(evidence - beta * sum(kls)))
         by_layer = [ops.mean(kl) for kl in kls]
         missing = [ops.relu(self.free_bits - kl) for kl in by_layer]
         loss = beta * sum(missing) - bound
@@ -208,12 +207,6 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
     def closed_form(self):
         """Whether KL divergences are taken given the layers above, without sampling."""
         return self.samples == 1 and self.architecture != "chain"
-
-    def warmed_up(self, training):
-        if not self.warmup_steps or not training:
-            return 1.0
-        done = ops.cast(self.optimizer.iterations, "float32")
-        return ops.minimum(done / self.warmup_steps, 1.0)
 
     def parts(self, images, noise, labels, training=False, closed_form=False):
         """log p(images | latents) and each layer's KL, `(batch, samples)` in nats."""

@@ -1,7 +1,7 @@
 """InfoVAE: Zhao et al., arXiv:1706.02262.
 
 Beside the divergence of each image's posterior from the prior, the divergence of all
-latents together, by maximum mean discrepancy (equation 6): the first may be weighted
+latents together, by maximum mean discrepancy: the first may be weighted
 down to 0, so that latents say much of the image, and the second holds them in the
 place where `sample` will draw.
 """

@@ -99,7 +99,7 @@ class IWAE(VAE):
 
     def bound(self, log_weights):
         """Equation 8, a mean over images, of `(batch, samples)` to a scalar."""
-        return ops.mean(log_mean_exp(log_weights))
+        return ops.mean(losses.log_mean_exp(log_weights))
 
     def weighted(self, images, noise, labels, training):
         """`log_weights`, `(batch, samples)` each, with the estimator's gradients."""
@@ -118,12 +118,6 @@ class IWAE(VAE):
     def get_config(self):
         config = super().get_config()
         return {**config, "samples": self.samples, "gradient": self.gradient}
-
-
-def log_mean_exp(log_weights):
-    """`(..., samples)` to `(...)`."""
-    count = ops.cast(ops.shape(log_weights)[-1], "float32")
-    return ops.logsumexp(log_weights, axis=-1) - ops.log(count)
 
 
 def scale_gradient(tensor, factor):

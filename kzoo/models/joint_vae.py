@@ -2,8 +2,8 @@
 
 Continuous latents and categories side by side: a category is drawn by the
 Gumbel-softmax (arXiv:1611.01144, arXiv:1611.00712), soft enough for a gradient, and
-each of the two kinds has a capacity of its own that grows while the model is trained
-(equation 7). On MNIST the paper's categories come to mean the digits, without labels.
+each of the two kinds has a capacity of its own that grows while the model is trained.
+On MNIST the paper's categories come to mean the digits, without labels.
 """
 
 import functools
@@ -131,19 +131,12 @@ class JointVAE(AutoencoderVerbs, GenerativeModel):
         category_kl = sum(map(uniform_kl, self.split(logits)))
         most = sum(math.log(n) for n in self.categories)
         category_capacity = min(self.category_capacity, most)
-        grown = self.grown(training)
+        grown = self.grown(self.capacity_steps, training)
         excess = ops.abs(kl - self.capacity * grown)
         excess = excess + ops.abs(category_kl - category_capacity * grown)
         loss = reconstruction + self.gamma * excess
         logs = {"loss": loss, "reconstruction": reconstruction}
         return loss, {**logs, "kl": kl, "category_kl": category_kl}
-
-    def grown(self, training):
-        """From 0 to 1 over the `capacity_steps`; 1 where nothing is trained."""
-        if not training or not self.capacity_steps:
-            return 1.0
-        done = ops.cast(self.optimizer.iterations, "float32")
-        return ops.minimum(done / self.capacity_steps, 1.0)
 
     def drawn(self, mean, log_var, logits):
         """Latents of one draw an image, `(batch, latent_dim)`, with gradients."""

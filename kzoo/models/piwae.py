@@ -10,13 +10,13 @@ draw their latents anew, and the decoder's sees the encoder after its step.
 import keras
 from keras import ops
 
-from kzoo import backend, checks
-from kzoo.models.iwae import IWAE, log_mean_exp
+from kzoo import backend, checks, losses
+from kzoo.models.iwae import IWAE
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class MIWAE(IWAE):
-    """Multiply importance weighted autoencoder (arXiv:1802.04537, equation 10).
+    """Multiply importance weighted autoencoder (arXiv:1802.04537).
 
     Logs as `IWAE` does. The bound is a mean of `groups` of IWAE's, each of `samples`
     latents of its own.
@@ -46,7 +46,7 @@ class MIWAE(IWAE):
 
     def bound(self, log_weights):
         shape = (-1, self.groups, self.samples)
-        return ops.mean(log_mean_exp(ops.reshape(log_weights, shape)))
+        return ops.mean(losses.log_mean_exp(ops.reshape(log_weights, shape)))
 
     def get_config(self):
         return {**super().get_config(), "groups": self.groups}
@@ -54,7 +54,7 @@ class MIWAE(IWAE):
 
 @keras.saving.register_keras_serializable("kzoo")
 class CIWAE(IWAE):
-    """Combination importance weighted autoencoder (arXiv:1802.04537, equation 11).
+    """Combination importance weighted autoencoder (arXiv:1802.04537).
 
     Logs as `IWAE` does. The bound is beta times the ELBO and 1 - beta times IWAE's, of
     the same latents.
@@ -96,7 +96,7 @@ class CIWAE(IWAE):
 
 @keras.saving.register_keras_serializable("kzoo")
 class PIWAE(MIWAE):
-    """Partially importance weighted autoencoder (arXiv:1802.04537, section 5).
+    """Partially importance weighted autoencoder (arXiv:1802.04537).
 
     Logs `encoder_loss` and `decoder_loss`, the negative bounds of the two phases, and
     the decoder's `reconstruction` and `kl` of one sample, in nats an image.
@@ -151,6 +151,6 @@ class PIWAE(MIWAE):
     def decoder_loss(self, images, labels=None, training=True):
         noise = self.latent_noise(images)
         evidence, prior = self.weighted(images, noise, labels, training)
-        loss = -ops.mean(log_mean_exp(evidence + prior))
+        loss = -ops.mean(losses.log_mean_exp(evidence + prior))
         logs = {"reconstruction": -ops.mean(evidence), "kl": -ops.mean(prior)}
         return loss, {"decoder_loss": loss, **logs}

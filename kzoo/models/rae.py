@@ -1,6 +1,6 @@
 """Regularised autoencoder: Ghosh et al., arXiv:1903.12436.
 
-A VAE's noise only smooths the decoder, so smooth it without noise (equation 11): codes
+A VAE's noise only smooths the decoder, so smooth it without noise: codes
 are kept small, and the decoder by weight decay (RAE-L2) or by a penalty on its slope at
 the codes (RAE-GP). Where the codes lie is then learned by a sampler: `fit_sampler`.
 Differs from the paper: the networks are kzoo's, and one optimizer trains both; spectral

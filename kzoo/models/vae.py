@@ -53,10 +53,10 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         warmup_steps: steps over which `beta` grows from 0 (Bowman et al.,
             arXiv:1511.06349).
         capacity: nats that the KL divergence is held at, by `beta * |kl - capacity|` in
-            the loss (Burgess et al., arXiv:1804.03599, equation 8), or None.
+            the loss (Burgess et al., arXiv:1804.03599), or None.
         capacity_steps: steps over which the capacity grows from 0.
         free_bits: nats of the KL divergence that each latent has for free, on average
-            over the batch (Kingma et al., arXiv:1606.04934, equation 15).
+            over the batch (Kingma et al., arXiv:1606.04934).
         prior: of the latents: `"normal"`; or learned: `"mixture"` of normal densities,
             `"vamp"`, the mean posterior of learned images (arXiv:1705.07120), `"flow"`,
             an autoregressive one (arXiv:1705.07057). See `kzoo.priors`.
@@ -263,13 +263,6 @@ class VAE(LikelihoodVerbs, GenerativeModel):
             return images
         draws = self.noise(ops.shape(images), backend.uniform)
         return ops.cast(draws < images, "float32")
-
-    def grown(self, steps, training):
-        """From 0 to 1 over so many steps of training; 1 where nothing is trained."""
-        if not steps or not training:
-            return 1.0
-        done = ops.cast(self.optimizer.iterations, "float32")
-        return ops.minimum(done / steps, 1.0)
 
     def divergence(self, parameters, latents, log_density):
         """KL from posterior to prior in nats, and with its free bits: batch means."""

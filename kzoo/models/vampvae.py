@@ -1,10 +1,10 @@
 """VAE with a VampPrior: Tomczak and Welling, arXiv:1705.07120.
 
-The prior is the mean posterior of a few hundred images that are learned with the rest
-(equation 9): it lies where the posteriors lie, and fewer latents stay unused. Differs
-from the paper's one-level model: the hidden layers are not gated, and pixels are
-binarised anew in each step, not once. Its schedule for MNIST: batches of 100, up to
-2000 epochs, the KL divergence weighted from 0 to 1 over the first 100.
+The prior is the mean posterior of a few hundred images that are learned with the rest:
+it lies where the posteriors lie, and fewer latents stay unused. Differs from the
+paper's one-level model: the hidden layers are not gated, and pixels stay grey, unless
+`binarize` draws them as 0 or 1 anew in each step. Its schedule for MNIST: batches of
+100, up to 2000 epochs, the KL divergence weighted from 0 to 1 over the first 100.
 """
 
 import keras
@@ -27,8 +27,8 @@ class VampVAE(VAE):
         components: how many images the prior learns. The paper takes 500 for MNIST.
         widths: layer widths from image to latents; the decoder mirrors them. Defaults
             to the paper's `(300, 300)` for `"mlp"`, `(32, 64)` for `"conv"`.
-        **kwargs: any other argument of `VAE`, say `binarize=True` for likelihoods that
-            can be compared.
+        **kwargs: any other argument of `VAE` but `prior`, say `binarize=True` for
+            likelihoods that can be compared.
 
     Example:
 
@@ -38,6 +38,8 @@ class VampVAE(VAE):
     >>> model.fit(images, epochs=20)
     """
 
+    fixed = ("prior",)
+
     def __init__(
         self,
         image_shape,
@@ -46,9 +48,9 @@ class VampVAE(VAE):
         likelihood="bernoulli",
         components=500,
         widths=None,
-        prior="vamp",
         **kwargs,
     ):
+        self.refuse(kwargs)
         if widths is None and architecture == "mlp":
             widths = (300, 300)
         super().__init__(
@@ -58,7 +60,7 @@ class VampVAE(VAE):
             likelihood,
             components=components,
             widths=widths,
-            prior=prior,
+            prior="vamp",
             **kwargs,
         )
 

@@ -27,6 +27,10 @@ def test_every_backend_trains_alike(variant):
     check_golden(MAKE[variant], golden)
 
 
+def test_dropout_conforms(tmp_path):
+    check_model(lambda: CGAN((4, 4, 1), 3, widths=(8,), num_classes=2), None, tmp_path)
+
+
 def test_layers_are_as_wide_as_the_papers():
     model = CGAN((28, 28, 1), num_classes=10)
     generator = 101 * 200 + 11 * 1000 + 1201 * 1200 + 1201 * 784

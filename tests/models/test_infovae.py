@@ -23,7 +23,7 @@ def test_every_backend_trains_alike():
 
 
 @pytest.mark.parametrize("alpha, scale", [(0.0, 1.0), (1.0, 10.0), (0.5, 100.0)])
-def test_the_loss_is_equation_6(alpha, scale):
+def test_the_loss_weighs_both_divergences(alpha, scale):
     model = compiled(
         lambda: InfoVAE((4, 4, 1), 2, alpha=alpha, scale=scale, widths=(4,))
     )

@@ -60,7 +60,7 @@ def test_prior_is_normal_and_fair_categories():
     assert set(np.unique(latents[:, 3:])) == {0.0, 1.0}
 
 
-def test_the_loss_is_equation_7_and_a_category_holds_no_more_than_its_entropy():
+def test_the_loss_is_of_the_capacities_and_a_category_holds_no_more_than_its_entropy():
     model = compiled(MAKE["one"])
     scores = model.evaluate(*batch(model), verbose=0, return_dict=True)
     excess = abs(scores["kl"] - 5) + abs(scores["category_kl"] - np.log(4))

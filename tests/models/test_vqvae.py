@@ -424,3 +424,9 @@ def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match="Expected") as error:
         VQVAE(**{"image_shape": (4, 4, 1), **arguments})
     assert named in str(error.value)
+
+
+def test_the_sampler_of_other_autoencoders_is_refused():
+    model = VQVAE((4, 4, 1), 4, 2, architecture="conv", widths=(4,))
+    with pytest.raises(ValueError, match="fit_prior"):
+        model.fit_sampler("mixture", np.zeros((4, 4, 4, 1)))
