@@ -1,6 +1,6 @@
 """kzoo: the Keras 3 zoo of generative models."""
 
-from kzoo import backend, callbacks, data, layers, losses, metrics, models
+from kzoo import backend, callbacks, data, distribution, layers, losses, metrics, models
 from kzoo.training import GenerativeModel
 
 __version__ = "0.1.0"
@@ -10,6 +10,7 @@ __all__ = [
     "backend",
     "callbacks",
     "data",
+    "distribution",
     "layers",
     "losses",
     "metrics",

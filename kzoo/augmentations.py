@@ -11,6 +11,8 @@ code does as half of its range of 2.
 import keras
 from keras import ops
 
+from kzoo import backend
+
 ADA_TARGET = 0.6  # arXiv:2006.06676, section 3.1, as is what follows
 ADA_INTERVAL = 4  # steps from one adjustment to the next
 ADA_IMAGES = 500_000  # in which the probability can rise from 0 to 1
@@ -56,8 +58,9 @@ class Augmentation(keras.layers.Layer):
         """
         if not self.adaptive:
             return
+        logits = backend.whole_batch(ops.stop_gradient(logits))
         images = ops.cast(ops.shape(logits)[0], "float32")
-        signs = self.signs + ops.mean(ops.sign(ops.stop_gradient(logits)))
+        signs = self.signs + ops.mean(ops.sign(logits))
         due = ops.cast(ops.equal(self.steps, ADA_INTERVAL - 1), "float32")
         overfits = ops.sign(signs / ADA_INTERVAL - ADA_TARGET)
         move = due * overfits * ADA_INTERVAL * images / ADA_IMAGES

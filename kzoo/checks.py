@@ -168,6 +168,27 @@ def data(shape, num_classes, x, y=None):
         check_labels(labels, num_classes)
 
 
+def shared_alike(x, batch_size, replicas):
+    """Raises a `ValueError` unless all batches of an array divide among replicas."""
+    if replicas == 1 or not hasattr(x, "shape"):
+        return
+    size = batch_size or 32  # Keras's default
+    last = len(x) % size
+    if size % replicas or last % replicas:
+        few = size % replicas or not last
+        raise ValueError(
+            f"Expected batches that divide among {replicas} devices. Received: "
+            f"batch_size={size}"
+            + (
+                "."
+                if few
+                else f" and {len(x)} images, which leave a last one of {last}."
+            )
+            + f" Take a batch_size that is a multiple of {replicas}"
+            + ("." if few else f", or leave out {last % replicas} images.")
+        )
+
+
 def features(argument, array, rows=2):
     """Features as float64 `(n, d)`.
 

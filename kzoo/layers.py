@@ -105,10 +105,27 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 @keras.saving.register_keras_serializable("kzoo")
+class Dropout(keras.layers.Dropout):
+    """`keras.layers.Dropout` that drops other units on every replica.
+
+    Arguments and results are those of Keras's layer. The seed is saved on every backend.
+    """
+
+    def call(self, inputs, training=False):
+        if not training or self.rate == 0 or self.noise_shape is not None:
+            return super().call(inputs, training=training)
+        drawn = backend.uniform(ops.shape(inputs), self.seed_generator)
+        kept = ops.cast(drawn >= self.rate, inputs.dtype)
+        return inputs * kept / (1 - self.rate)
+
+
+@keras.saving.register_keras_serializable("kzoo")
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` by the kernel that TensorFlow and PyTorch have.
 
     Arguments and results are those of Keras's layer, which takes eight operations.
+    Where a batch is divided among replicas, its mean and variance are those of the
+    whole batch.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -123,12 +140,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
         gamma = self.gamma if self.scale else ops.ones(channels)
         beta = self.beta if self.center else ops.zeros(channels)
         inputs, gamma, beta = (ops.cast(x, "float32") for x in (inputs, gamma, beta))
-        outputs, mean, variance = backend.batch_normalization(
-            inputs, gamma, beta, self.epsilon
-        )
+        normalize = backend.batch_normalization
+        if backend.replicas() > 1:
+            normalize = synchronized_batch_normalization
+        outputs, mean, variance = normalize(inputs, gamma, beta, self.epsilon)
         for moving, new in (self.moving_mean, mean), (self.moving_variance, variance):
             moving.assign(self.momentum * moving + (1 - self.momentum) * new)
         return ops.cast(outputs, self.compute_dtype)
+
+
+def synchronized_batch_normalization(x, gamma, beta, epsilon):
+    """By mean and variance of the batches of all replicas together."""
+    axes = list(range(len(x.shape) - 1))
+    moments = ops.stack([ops.mean(x, axes), ops.mean(ops.square(x), axes)])
+    mean, square = ops.unstack(backend.replica_mean(moments), 2)
+    variance = ops.maximum(square - ops.square(mean), 0.0)
+    outputs = ops.batch_normalization(x, mean, variance, -1, beta, gamma, epsilon)
+    return outputs, mean, variance
 
 
 @keras.saving.register_keras_serializable("kzoo")

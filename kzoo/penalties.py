@@ -82,7 +82,8 @@ class LeCam(keras.layers.Layer):
         real, fake = discriminate(real), discriminate(fake)
         far = ops.square(real - self.fake) + ops.square(fake - self.real)
         for mean, logits in (self.real, real), (self.fake, fake):
-            mean.assign(0.99 * mean + 0.01 * ops.mean(ops.stop_gradient(logits)))
+            new = backend.replica_mean(ops.mean(ops.stop_gradient(logits)))
+            mean.assign(0.99 * mean + 0.01 * new)
         return ops.mean(far)
 
 

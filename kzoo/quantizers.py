@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kzoo import checks
+from kzoo import backend, checks
 
 
 class Codebook(keras.layers.Layer):
@@ -142,6 +142,8 @@ class MovingAverageCodebook(Codebook):
 
     def update(self, vectors, codes, draws):
         """Moves the averages on by vectors `(n, dim)` and their codes `(n,)`."""
+        vectors, codes = backend.whole_batch(vectors), backend.whole_batch(codes)
+        draws = backend.whole_batch(draws)[: self.size]  # one choice for all replicas
         one_hot = ops.one_hot(codes, self.size)
         counts = self.averaged(self.counts, ops.sum(one_hot, axis=0))
         sums = self.averaged(self.sums, ops.matmul(ops.transpose(one_hot), vectors))

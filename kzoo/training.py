@@ -168,6 +168,10 @@ class GenerativeModel(Verbs, keras.Model):
             checks.data(self.image_shape, self.num_classes, *data)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [StopOnNonFinite(), *keras.tree.flatten(callbacks or [])]
+        checks.shared_alike(x, batch_size, backend.replicas())
+        x, y, batch_size = backend.own_share(x, y, batch_size)
+        backend.synchronize([*self.variables, *self.optimizer.variables])
+        verbose = verbose if backend.is_chief() else 0
         return super().fit(
             x, y, batch_size, epochs, verbose=verbose, callbacks=callbacks, **kwargs
         )
@@ -237,6 +241,10 @@ class GenerativeModel(Verbs, keras.Model):
     def report(self, logs, images):
         """Adds a batch's logs to the means, each image counting once; returns them."""
         count = ops.cast(ops.shape(images)[0], "float32")
+        if backend.replicas() > 1:
+            values = [ops.convert_to_tensor(logs[name]) for name in self.means]
+            values = ops.unstack(backend.replica_mean(ops.stack(values)), len(values))
+            logs = dict(zip(self.means, values, strict=True))
         for name, mean in self.means.items():
             mean.update_state(logs[name], count)
         return {name: mean.result() for name, mean in self.means.items()}
@@ -246,7 +254,12 @@ class GenerativeModel(Verbs, keras.Model):
         return list(self.means.values())
 
     def save(self, filepath, overwrite=True, **kwargs):
-        """`keras.Model.save`, but a crash while writing leaves the old file intact."""
+        """`keras.Model.save`, but a crash while writing leaves the old file intact.
+
+        Of several processes that train together one writes.
+        """
+        if not backend.is_chief():
+            return None
         if str(filepath).startswith("hf://") or not overwrite:
             return super().save(filepath, overwrite=overwrite, **kwargs)
         with replacing(filepath) as partial:

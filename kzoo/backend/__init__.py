@@ -17,6 +17,13 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
 - `convolution`, `transposed_convolution` and `batch_normalization` do the work of the
   layers of `kzoo.layers` in channels last. The last one also returns the batch's mean
   and (biased) variance of each channel.
+- `data_parallel(devices)` divides each batch among devices from now on, `replicas()` is
+  among how many. There a step, of which each replica runs its own on its part of the
+  batch, averages what has to be the same everywhere by `replica_mean(x)`, or sees the
+  parts of all of them, without gradients, by `whole_batch(x)`; on JAX a step sees the
+  whole batch anyway, and the compiler divides it. `synchronize(variables)` makes the
+  processes start alike; of them `is_chief()` is the one that writes files. `own_share(x,
+  y, batch_size)` is what a process gives to `fit`. `alone(variables)` ends all this.
 """
 
 import keras
@@ -35,24 +42,40 @@ match keras.backend.backend():
             "of them before Python starts."
         )
 
+alone = chosen.alone
 batch_normalization = chosen.batch_normalization
 convolution = chosen.convolution
+data_parallel = chosen.data_parallel
 inference = chosen.inference
 input_gradient = chosen.input_gradient
+is_chief = chosen.is_chief
 normal = chosen.normal
+own_share = chosen.own_share
 phase = chosen.phase
 portable_step = chosen.portable_step
+replica_mean = chosen.replica_mean
+replicas = chosen.replicas
+synchronize = chosen.synchronize
 transposed_convolution = chosen.transposed_convolution
 uniform = chosen.uniform
+whole_batch = chosen.whole_batch
 
 __all__ = [
+    "alone",
     "batch_normalization",
     "convolution",
+    "data_parallel",
     "inference",
     "input_gradient",
+    "is_chief",
     "normal",
+    "own_share",
     "phase",
     "portable_step",
+    "replica_mean",
+    "replicas",
+    "synchronize",
     "transposed_convolution",
     "uniform",
+    "whole_batch",
 ]

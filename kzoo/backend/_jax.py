@@ -1,9 +1,12 @@
 """JAX: every step is a pure function, opened once by a `keras.StatelessScope`."""
 
+import contextlib
 import functools
+import os
 
 import jax
 import keras
+import numpy as np
 
 
 def portable_step(step):
@@ -81,6 +84,69 @@ def normal(shape, seed):
 
 def uniform(shape, seed):
     return keras.random.uniform(shape, seed=seed)
+
+
+def data_parallel(devices):
+    if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
+        keras.distribution.initialize()
+    elif devices in (None, 1):
+        return
+    else:
+        with contextlib.suppress(RuntimeError):  # JAX has been at work, maybe on GPUs
+            jax.config.update("jax_num_cpu_devices", devices)
+    found = keras.distribution.list_devices()
+    devices = devices or len(found)
+    if len(found) < devices:
+        raise ValueError(
+            f"Expected at most {len(found)} devices, as many as there are. Received: "
+            f"devices={devices}. On a CPU, ask for more before anything else is done."
+        )
+    parallel = keras.distribution.DataParallel(
+        devices=found[:devices], auto_shard_dataset=False
+    )
+    keras.distribution.set_distribution(parallel)
+
+
+def replicas():
+    distribution = keras.distribution.distribution()
+    return 1 if distribution is None else distribution.num_model_replicas
+
+
+def is_chief():
+    return jax.process_index() == 0
+
+
+def synchronize(variables):
+    """Nothing to do: variables are replicated when they are made."""
+
+
+def own_share(x, y, batch_size):
+    """Keras expects of each process the part of the data that is its own."""
+    index, count = jax.process_index(), jax.process_count()
+    if count == 1 or not hasattr(x, "shape"):
+        return x, y, batch_size
+    y = None if y is None else y[index::count]
+    return x[index::count], y, (batch_size or 32) // count
+
+
+def alone(variables):
+    if keras.distribution.distribution() is None:
+        return
+    keras.distribution.set_distribution(None)
+    values = [np.asarray(v.value) for v in variables]
+    if jax.process_count() > 1:
+        jax.distributed.shutdown()
+    for variable, value in zip(variables, values, strict=True):
+        variable._layout = None
+        variable._value = jax.device_put(value, jax.local_devices()[0])
+
+
+def replica_mean(x):
+    return x  # a step sees the whole batch; the compiler divides it
+
+
+def whole_batch(x):
+    return x
 
 
 def _paired(groups, values):

@@ -1,15 +1,27 @@
 """TensorFlow: variables are updated in place inside Keras's `tf.function`."""
 
 import functools
+import os
 
 import keras
 import tensorflow as tf
+
+APART = 0x9E3779B1  # between the random numbers of two replicas
+TOO_LATE = (
+    "Expected to divide the CPU before TensorFlow does anything else. Received: it has "
+    "started. Choose the devices first, before models and data."
+)
 
 
 def portable_step(step):
     @functools.wraps(step)
     def stateful(self, data):
-        return step(self, *self.unpack(data))
+        logs = step(self, *self.unpack(data))
+        strategy = tf.distribute.get_strategy()
+        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras takes their mean over an axis, which scalars do not have.
+            logs = {name: value[None] for name, value in logs.items()}
+        return logs
 
     return stateful
 
@@ -20,8 +32,7 @@ def phase(loss_fn, variables, optimizer, state, run_eagerly=False, jit_compile=T
             tape.watch([v.value for v in variables])
             loss, logs = loss_fn(*batch)
             # Keras sums gradients over replicas; the loss is a mean over each's batch.
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            scaled = optimizer.scale_loss(loss) / replicas
+            scaled = optimizer.scale_loss(loss) / replicas()
         grads = tape.gradient(scaled, [v.value for v in variables])
         optimizer.apply([_dense(grad) for grad in grads], variables)
         return logs
@@ -59,11 +70,88 @@ def batch_normalization(x, gamma, beta, epsilon):
 def normal(shape, seed):
     # Keras leaves the algorithm to TensorFlow, and the one that it takes under XLA
     # needs a millisecond a call on a CPU.
-    return tf.random.stateless_normal(shape, seed.next(), alg="philox")
+    return tf.random.stateless_normal(shape, _own(seed.next()), alg="philox")
 
 
 def uniform(shape, seed):
-    return tf.random.stateless_uniform(shape, seed.next(), alg="philox")
+    return tf.random.stateless_uniform(shape, _own(seed.next()), alg="philox")
+
+
+def _own(seed):
+    """The seed, another one on every replica."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replicas() == 1:
+        return seed
+    number = tf.cast(replica.replica_id_in_sync_group, seed.dtype)
+    return seed + tf.stack([number * APART, 0])
+
+
+def data_parallel(devices):
+    if "TF_CONFIG" in os.environ:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    elif devices in (None, 1):
+        return
+    else:
+        kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        if kind == "CPU":
+            _split_cpu(devices)
+        strategy = tf.distribute.MirroredStrategy(_devices(kind, devices))
+    tf.distribute.experimental_set_strategy(strategy)
+
+
+def _split_cpu(devices):
+    parts = [tf.config.LogicalDeviceConfiguration()] * devices
+    try:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, parts)
+    except RuntimeError:  # TensorFlow has been at work
+        if len(tf.config.list_logical_devices("CPU")) < devices:
+            raise RuntimeError(TOO_LATE) from None
+
+
+def _devices(kind, devices):
+    found = [f"{kind}:{i}" for i in range(len(tf.config.list_logical_devices(kind)))]
+    if len(found) < devices:
+        raise ValueError(
+            f"Expected at most {len(found)} devices, as many as there are. "
+            f"Received: devices={devices}."
+        )
+    return found[:devices]
+
+
+def replicas():
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def is_chief():
+    cluster = tf.distribute.get_strategy().cluster_resolver
+    return cluster is None or cluster.task_id in (None, 0)
+
+
+def synchronize(variables):
+    """Nothing to do: a strategy gives every replica the same variables and data."""
+
+
+def own_share(x, y, batch_size):
+    return x, y, batch_size  # a strategy divides batches
+
+
+def alone(variables):
+    tf.distribute.experimental_set_strategy(None)
+
+
+def replica_mean(x):
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replicas() == 1:
+        return x
+    return replica.all_reduce(tf.distribute.ReduceOp.MEAN, x)
+
+
+def whole_batch(x):
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replicas() == 1:
+        return x
+    return replica.all_gather(x, axis=0)
 
 
 def seeded_normal(shape, seed):

@@ -15,6 +15,18 @@ from kzoo.backend._torch_kernels import (  # noqa: F401 (the rest of the package
     transposed_convolution,
     uniform,
 )
+from kzoo.backend._torch_processes import (  # noqa: F401
+    alone,
+    averaged,
+    data_parallel,
+    is_chief,
+    own_share,
+    replica_mean,
+    replicas,
+    share,
+    synchronize,
+    whole_batch,
+)
 
 NOT_COMPILED = (
     "jit_compile=True has no effect on {}: its operations depend on values, such as a "
@@ -27,7 +39,7 @@ def portable_step(step):
     @functools.wraps(step)
     @torch.compiler.disable  # each phase is compiled by itself
     def stateful(self, data):
-        return step(self, *self.unpack(data))
+        return step(self, *map(share, self.unpack(data)))
 
     return stateful
 
@@ -55,7 +67,7 @@ def phase(loss_fn, variables, optimizer, state, run_eagerly=False, jit_compile=F
         grads, logs = graphs[key](*batch)
         with torch.no_grad():
             fuse(optimizer, variables)
-            optimizer.apply(_averaged(grads), variables)
+            optimizer.apply(averaged(grads), variables)
         return logs
 
     return step
@@ -123,14 +135,3 @@ def input_gradient(fn, x):
 
 def inference(fn, state):
     return torch.no_grad()(fn)
-
-
-def _averaged(grads):
-    """Averages gradients over the processes of a group, if there is one."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return grads
-    for grad in grads:
-        if grad is not None:
-            torch.distributed.all_reduce(grad)
-            grad /= torch.distributed.get_world_size()
-    return grads

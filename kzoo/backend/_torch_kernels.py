@@ -6,6 +6,8 @@ import keras
 import torch
 import torch.nn.functional as F
 
+from kzoo.backend._torch_processes import APART, rank
+
 
 def convolution(x, kernel, strides, padding, data_format, dilation_rate):
     """`keras.ops.conv`, which copies images to channels first and back."""
@@ -98,7 +100,8 @@ def _of_shape(seed, shape):
 
 
 def _generator(seed):
-    return torch.Generator(seed.device).manual_seed(int(seed.sum()) & 0xFFFFFFFF)
+    own = int(seed.sum()) + rank() * APART  # every process draws other numbers
+    return torch.Generator(seed.device).manual_seed(own & 0xFFFFFFFF)
 
 
 def fuse(optimizer, variables):

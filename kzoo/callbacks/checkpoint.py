@@ -6,6 +6,7 @@ import zipfile
 
 import keras
 
+from kzoo import backend
 from kzoo.files import replacing
 
 
@@ -67,6 +68,8 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         for name, value in logs.items():
             self.past.setdefault(name, []).append(value)
+        if not backend.is_chief():
+            return
         progress = {"epochs": epoch + 1, "history": self.past}
         with replacing(self.path) as partial:
             self.model.save(partial)

@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 
-from kzoo import checks
+from kzoo import backend, checks
 from kzoo.metrics import Evaluator
 
 
@@ -44,5 +44,5 @@ class Evaluate(keras.callbacks.Callback):
             return
         report = self.evaluator(self.model)
         logs.update(report.scores())
-        if self.folder is not None:
+        if self.folder is not None and backend.is_chief():
             report.save(self.folder / f"epoch_{epoch + 1:04d}.json")

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from kzoo import checks
+from kzoo import backend, checks
 from kzoo.files import replacing
 
 LIGHT = 224  # unlike the black and white of images and the gray of untrained ones
@@ -81,6 +81,8 @@ class _Grid(keras.callbacks.Callback):
         if self._last_epoch % self.every:
             return
         images, columns = self.draw(), self._columns
+        if not backend.is_chief():
+            return
         zoom = math.ceil(MIN_WIDTH / (columns * images.shape[2]))
         picture = tile(images.repeat(zoom, axis=1).repeat(zoom, axis=2), columns)
         path = self.folder / f"epoch_{self._last_epoch:04d}.png"
@@ -148,7 +150,8 @@ class SampleGrid(_Grid):
         return super().draw()
 
     def on_train_end(self, logs=None):
-        _animate(self.folder, self._last_epoch)
+        if backend.is_chief():
+            _animate(self.folder, self._last_epoch)
 
 
 class ReconstructionGrid(_Grid):

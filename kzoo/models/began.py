@@ -154,6 +154,7 @@ class BEGAN(GenerativeModel):
         logs = self.minimize(self.discriminator_loss, images, over="discriminator")
         logs |= self.minimize(self.generator_loss, images, over="generator")
         balance, convergence = self.equilibrium(logs)
+        balance = backend.replica_mean(balance)
         self.k.assign(ops.clip(self.k + self.k_rate * balance, 0.0, 1.0))
         return self.report({**logs, "convergence": convergence, "k": self.k}, images)
 

@@ -14,6 +14,7 @@ import keras
 from keras import layers, ops
 
 from kzoo import checks
+from kzoo.layers import Dropout
 from kzoo.models.gan import GAN
 from kzoo.networks import network, normalized
 from kzoo.networks.architectures import ARCHITECTURES
@@ -46,10 +47,10 @@ def build_cgan_discriminator(
     x = layers.Flatten()(layers.Rescaling(2.0, -1.0)(images))
     x = maxout(x, math.ceil(last / 5), 5, normalization)
     y = maxout(one_hot, math.ceil(last / 24), 5, normalization)
-    x = layers.Dropout(dropout)(layers.Concatenate()([x, y]))
+    x = Dropout(dropout)(layers.Concatenate()([x, y]))
     for width in reversed(others):
         x = maxout(x, math.ceil(width / 5), 4, normalization)
-        x = layers.Dropout(dropout)(x)
+        x = Dropout(dropout)(x)
     logits = normalized(layers.Dense(1, dtype="float32"), normalization)(x)
     return network([images, labels], logits, "discriminator")
 

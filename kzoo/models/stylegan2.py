@@ -166,6 +166,7 @@ class StyleGAN2(GAN):
         styles = self.styles(latents, labels, training)
         if training:
             mean = ops.mean(ops.stop_gradient(styles), axis=(0, 1))
+            mean = backend.replica_mean(mean)
             self.mean_style.assign(0.99 * self.mean_style + 0.01 * mean)
         return self.synthesize(styles, self.noise_maps(latents, training))
 
@@ -217,7 +218,7 @@ class StyleGAN2(GAN):
             lambda: self.deviation(lengths(), old, step // self.path_every),
             lambda: [ops.zeros(()), old],
         )
-        self.mean_length.assign(mean)
+        self.mean_length.assign(backend.replica_mean(mean))
         return penalty
 
     def deviation(self, lengths, mean, times):

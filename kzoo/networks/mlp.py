@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from kzoo.layers import BatchNormalization
+from kzoo.layers import BatchNormalization, Dropout
 from kzoo.networks import network, normalized, vector_and_label
 
 
@@ -44,7 +44,7 @@ def build_mlp_discriminator(
     for width in reversed(widths):
         x = normalized(layers.Dense(width), normalization)(x)
         x = layers.LeakyReLU(0.2)(normalize(x, normalization))
-        x = layers.Dropout(dropout)(x) if dropout else x
+        x = Dropout(dropout)(x) if dropout else x
     logits = normalized(layers.Dense(1, dtype="float32"), normalization)(x)
     return network([images, *label_inputs], logits, "discriminator")
 

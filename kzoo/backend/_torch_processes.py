@@ -1,0 +1,132 @@
+"""PyTorch on several devices: a process each, by `torch.distributed`."""
+
+import atexit
+import os
+import sys
+
+import keras
+import torch
+from torch import distributed
+
+APART = 0x9E3779B1  # between the random numbers of two processes
+
+
+def data_parallel(devices):
+    if "WORLD_SIZE" not in os.environ:
+        if devices in (None, 1):
+            return
+        from torch.distributed import run  # torchrun itself
+
+        run.main(["--standalone", f"--nproc-per-node={devices}", *sys.argv])
+        sys.exit()
+    processes = int(os.environ["WORLD_SIZE"])
+    if devices not in (None, processes):
+        raise ValueError(
+            f"torchrun started {processes} processes, one a device. Expected devices to "
+            f"be {processes} or left out. Received: devices={devices}."
+        )
+    if replicas() > 1:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    atexit.register(alone)
+
+
+def replicas():
+    available = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if available else 1
+
+
+def rank():
+    return distributed.get_rank() if replicas() > 1 else 0
+
+
+def is_chief():
+    return rank() == 0
+
+
+def own_share(x, y, batch_size):
+    return x, y, batch_size  # each step takes its share of a batch
+
+
+def alone(variables=()):
+    if replicas() > 1:
+        distributed.destroy_process_group()
+
+
+def synchronize(variables):
+    if replicas() == 1:
+        return
+    for variable in variables:
+        distributed.broadcast(variable.value.data, 0)
+    seed = torch.randint(2**31, ())
+    distributed.broadcast(seed, 0)
+    keras.utils.set_random_seed(int(seed))  # one order of the data
+
+
+def share(batch):
+    """The part of a global batch `(n, ...)` that is this process's."""
+    if batch is None or replicas() == 1:
+        return batch
+    part = len(batch) // replicas()
+    if part * replicas() != len(batch):
+        raise ValueError(
+            f"Expected batches that {replicas()} processes can share alike. Received: "
+            f"one of {len(batch)} images. Leave out the last one of an epoch, or take "
+            "another batch_size."
+        )
+    return batch[rank() * part : (rank() + 1) * part]
+
+
+def replica_mean(x):
+    return x if replicas() == 1 else _sum_over_processes(x) / replicas()
+
+
+def whole_batch(x):
+    return x if replicas() == 1 else _of_all_processes(x.detach())
+
+
+def averaged(grads):
+    """Averages gradients over the processes: one exchange for all of a phase."""
+    if replicas() == 1:
+        return grads
+    some = [grad for grad in grads if grad is not None]
+    bucket = torch.cat([grad.flatten() for grad in some])
+    distributed.all_reduce(bucket)
+    bucket /= replicas()
+    parts = iter(bucket.split([grad.numel() for grad in some]))
+    return [
+        None if grad is None else next(parts).view(grad.shape).to(grad.dtype)
+        for grad in grads
+    ]
+
+
+# As an operator of its own it can be traced, and differentiated any number of times.
+
+
+@torch.library.custom_op("kzoo::sum_over_processes", mutates_args=())
+def _sum_over_processes(x: torch.Tensor) -> torch.Tensor:
+    total = x.contiguous().clone()
+    distributed.all_reduce(total)
+    return total
+
+
+@_sum_over_processes.register_fake
+def _alike(x):
+    return torch.empty_like(x)
+
+
+_sum_over_processes.register_autograd(lambda context, grad: _sum_over_processes(grad))
+
+
+@torch.library.custom_op("kzoo::of_all_processes", mutates_args=())
+def _of_all_processes(x: torch.Tensor) -> torch.Tensor:
+    parts = [torch.empty_like(x) for _ in range(replicas())]
+    distributed.all_gather(parts, x.contiguous())
+    return torch.cat(parts)
+
+
+@_of_all_processes.register_fake
+def _as_often(x):
+    return x.new_empty((replicas() * x.shape[0], *x.shape[1:]))
