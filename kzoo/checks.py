@@ -175,17 +175,11 @@ def shared_alike(x, batch_size, replicas):
     size = batch_size or 32  # Keras's default
     last = len(x) % size
     if size % replicas or last % replicas:
-        few = size % replicas or not last
         raise ValueError(
             f"Expected batches that divide among {replicas} devices. Received: "
-            f"batch_size={size}"
-            + (
-                "."
-                if few
-                else f" and {len(x)} images, which leave a last one of {last}."
-            )
-            + f" Take a batch_size that is a multiple of {replicas}"
-            + ("." if few else f", or leave out {last % replicas} images.")
+            f"batch_size={size} and {len(x)} images, so that the last batch has "
+            f"{last or size}. Take a batch_size that is a multiple of {replicas}, and "
+            f"leave out the last {len(x) % replicas} images."
         )
 
 

@@ -23,8 +23,8 @@ def data_parallel(devices=None):
 
     Call it first of all: before data is loaded, and before a model is built. On a
     machine without accelerators the CPU counts as as many devices as are asked for. On
-    PyTorch, where each device needs a process, the script is started anew by `torchrun`,
-    so many times.
+    PyTorch, where each device needs a process, `torchrun` starts the script anew, so
+    many times.
 
     Args:
         devices: number of devices of this machine, or None: one, unless a launcher has

@@ -108,7 +108,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 class Dropout(keras.layers.Dropout):
     """`keras.layers.Dropout` that drops other units on every replica.
 
-    Arguments and results are those of Keras's layer. The seed is saved on every backend.
+    Arguments and results are those of Keras's layer.
     """
 
     def call(self, inputs, training=False):

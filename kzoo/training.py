@@ -242,7 +242,7 @@ class GenerativeModel(Verbs, keras.Model):
         """Adds a batch's logs to the means, each image counting once; returns them."""
         count = ops.cast(ops.shape(images)[0], "float32")
         if backend.replicas() > 1:
-            values = [ops.convert_to_tensor(logs[name]) for name in self.means]
+            values = [1.0 * logs[name] for name in self.means]  # no variables
             values = ops.unstack(backend.replica_mean(ops.stack(values)), len(values))
             logs = dict(zip(self.means, values, strict=True))
         for name, mean in self.means.items():
@@ -262,7 +262,7 @@ class GenerativeModel(Verbs, keras.Model):
             return None
         if str(filepath).startswith("hf://") or not overwrite:
             return super().save(filepath, overwrite=overwrite, **kwargs)
-        with replacing(filepath) as partial:
+        with backend.by_itself(), replacing(filepath) as partial:
             super().save(partial, **kwargs)
 
     def save_own_variables(self, store):

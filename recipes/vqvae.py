@@ -33,7 +33,9 @@ def main(
     output: Path = Path("saved_models/vqvae"),
     resume: bool = False,
     seed: int = 0,
+    devices: int | None = None,
 ):
+    kzoo.distribution.data_parallel(devices)
     keras.utils.set_random_seed(seed)
     images, _ = kzoo.data.load(dataset, split, image_size, limit)
     test_images, _ = kzoo.data.load(dataset, test_split, image_size, limit)
@@ -75,6 +77,7 @@ def main(
         ],
     ).history
     history |= {f"prior_{name}": values for name, values in prior.items()}
+    kzoo.distribution.finish(model)
     model.save(output / "model.keras")
     (output / "history.json").write_text(json.dumps(history, indent=1))
     try:

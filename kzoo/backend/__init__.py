@@ -22,8 +22,9 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
   batch, averages what has to be the same everywhere by `replica_mean(x)`, or sees the
   parts of all of them, without gradients, by `whole_batch(x)`; on JAX a step sees the
   whole batch anyway, and the compiler divides it. `synchronize(variables)` makes the
-  processes start alike; of them `is_chief()` is the one that writes files. `own_share(x,
-  y, batch_size)` is what a process gives to `fit`. `alone(variables)` ends all this.
+  processes start alike; of them `is_chief()` is the one that writes files.
+  `own_share(x, y, batch_size)` is what a process gives to `fit`. Within `by_itself()` a
+  process does what the others do not do, and `alone(variables)` ends all this.
 """
 
 import keras
@@ -44,6 +45,7 @@ match keras.backend.backend():
 
 alone = chosen.alone
 batch_normalization = chosen.batch_normalization
+by_itself = chosen.by_itself
 convolution = chosen.convolution
 data_parallel = chosen.data_parallel
 inference = chosen.inference
@@ -63,6 +65,7 @@ whole_batch = chosen.whole_batch
 __all__ = [
     "alone",
     "batch_normalization",
+    "by_itself",
     "convolution",
     "data_parallel",
     "inference",

@@ -7,6 +7,9 @@ import os
 import jax
 import keras
 import numpy as np
+from jax.experimental import multihost_utils
+
+LAUNCHER = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 
 
 def portable_step(step):
@@ -88,7 +91,7 @@ def uniform(shape, seed):
 
 def data_parallel(devices):
     if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
-        keras.distribution.initialize()
+        _start_process()
     elif devices in (None, 1):
         return
     else:
@@ -107,6 +110,19 @@ def data_parallel(devices):
     keras.distribution.set_distribution(parallel)
 
 
+def _start_process():
+    """`keras.distribution.initialize`, that notices sooner when a process has ended."""
+    read = {name: os.environ[f"KERAS_DISTRIBUTION_{name}"] for name in LAUNCHER}
+    jax.distributed.initialize(
+        read["JOB_ADDRESSES"].split(",")[0],
+        int(read["NUM_PROCESSES"]),
+        int(read["PROCESS_ID"]),
+        heartbeat_timeout_seconds=30,
+    )
+    seed = multihost_utils.broadcast_one_to_all(np.random.randint(2**31))
+    keras.utils.set_random_seed(int(seed))
+
+
 def replicas():
     distribution = keras.distribution.distribution()
     return 1 if distribution is None else distribution.num_model_replicas
@@ -118,6 +134,16 @@ def is_chief():
 
 def synchronize(variables):
     """Nothing to do: variables are replicated when they are made."""
+
+
+@contextlib.contextmanager
+def by_itself():
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 def own_share(x, y, batch_size):

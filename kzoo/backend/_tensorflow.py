@@ -1,5 +1,6 @@
 """TensorFlow: variables are updated in place inside Keras's `tf.function`."""
 
+import contextlib
 import functools
 import os
 
@@ -130,6 +131,19 @@ def is_chief():
 
 def synchronize(variables):
     """Nothing to do: a strategy gives every replica the same variables and data."""
+
+
+@contextlib.contextmanager
+def by_itself():
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        yield
+        return
+    tf.distribute.experimental_set_strategy(None)
+    try:
+        yield
+    finally:
+        tf.distribute.experimental_set_strategy(strategy)
 
 
 def own_share(x, y, batch_size):

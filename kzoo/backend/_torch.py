@@ -18,6 +18,7 @@ from kzoo.backend._torch_kernels import (  # noqa: F401 (the rest of the package
 from kzoo.backend._torch_processes import (  # noqa: F401
     alone,
     averaged,
+    by_itself,
     data_parallel,
     is_chief,
     own_share,

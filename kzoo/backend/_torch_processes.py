@@ -1,29 +1,32 @@
 """PyTorch on several devices: a process each, by `torch.distributed`."""
 
 import atexit
+import contextlib
 import os
+import random
 import sys
 
-import keras
+import numpy as np
 import torch
 from torch import distributed
 
 APART = 0x9E3779B1  # between the random numbers of two processes
+STOPPED = (
+    "A process ended, so that all were stopped. What a Checkpoint has saved can be "
+    "resumed, on any number of devices."
+)
 
 
 def data_parallel(devices):
     if "WORLD_SIZE" not in os.environ:
         if devices in (None, 1):
             return
-        from torch.distributed import run  # torchrun itself
-
-        run.main(["--standalone", f"--nproc-per-node={devices}", *sys.argv])
-        sys.exit()
+        _launch(devices)
     processes = int(os.environ["WORLD_SIZE"])
     if devices not in (None, processes):
         raise ValueError(
-            f"torchrun started {processes} processes, one a device. Expected devices to "
-            f"be {processes} or left out. Received: devices={devices}."
+            f"torchrun started {processes} processes, one a device. Expected devices "
+            f"to be {processes} or left out. Received: devices={devices}."
         )
     if replicas() > 1:
         return
@@ -31,6 +34,18 @@ def data_parallel(devices):
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     atexit.register(alone)
+
+
+def _launch(devices):
+    """Runs this script by torchrun, once a device, in place of this process."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    try:
+        run.main(["--standalone", f"--nproc-per-node={devices}", *sys.argv])
+    except ChildFailedError as error:
+        sys.exit(f"{error}\n{STOPPED}")
+    sys.exit()
 
 
 def replicas():
@@ -44,6 +59,9 @@ def rank():
 
 def is_chief():
     return rank() == 0
+
+
+by_itself = contextlib.nullcontext
 
 
 def own_share(x, y, batch_size):
@@ -60,9 +78,12 @@ def synchronize(variables):
         return
     for variable in variables:
         distributed.broadcast(variable.value.data, 0)
-    seed = torch.randint(2**31, ())
-    distributed.broadcast(seed, 0)
-    keras.utils.set_random_seed(int(seed))  # one order of the data
+    # One order of the data as well.
+    states = [torch.get_rng_state(), np.random.get_state(), random.getstate()]
+    distributed.broadcast_object_list(states, 0)
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])
+    random.setstate(states[2])
 
 
 def share(batch):

@@ -1,0 +1,118 @@
+"""What `test_distribution.py` runs in processes of its own: trains on some devices.
+
+python tests/parallel.py JOB DEVICES FOLDER
+"""
+
+import pathlib
+import sys
+
+import keras
+import numpy as np
+from conftest import wave
+from keras import ops
+
+import kzoo
+from kzoo import backend, distribution
+from kzoo.callbacks import Checkpoint
+
+BATCH, STEPS, SHAPE = 16, 20, (8, 8, 1)
+MODELS = {
+    "VAE": lambda: kzoo.models.VAE(SHAPE, 4, architecture="mlp", widths=(16,)),
+    "WGANGP": lambda: kzoo.models.WGANGP(SHAPE, 4, widths=(8,)),
+    "DCGAN": lambda: kzoo.models.DCGAN(  # batch statistics, averages, adaptation
+        SHAPE,
+        4,
+        widths=(16, 8),
+        ema=0.9,
+        augmentation="translation",
+        augmentation_probability="adaptive",
+    ),
+    "VQVAE": lambda: kzoo.models.VQVAE(SHAPE, 8, 4, widths=(8,)),
+}
+IMAGES = (0.5 + 0.5 * wave((BATCH * STEPS, *SHAPE))).astype("float32")
+
+
+def noise(shape, draw=None):
+    """Fixed numbers, for the second half of a batch those of the first."""
+    half = wave((BATCH // 2, *(int(n) for n in shape[1:])))
+    if draw is backend.uniform:
+        half = 0.99 * np.abs(half)
+    times = shape[0] // (BATCH // 2)
+    return ops.tile(ops.convert_to_tensor(half), [times] + [1] * (len(shape) - 1))
+
+
+def train(name, epochs=1, **arguments):
+    """Trains on fixed noise; returns the model and its history."""
+    keras.utils.set_random_seed(3)
+    model = MODELS[name]()
+    model.compile()
+    model.noise = noise
+    arguments = {"batch_size": BATCH, "verbose": 0} | arguments
+    return model, model.fit(IMAGES, epochs=epochs, **arguments).history
+
+
+def weights(model):
+    """All that training changes, as float64 arrays; seeds are not among them."""
+    arrays = [
+        np.array(ops.convert_to_numpy(v))
+        for v in [*model.variables, *model.optimizer.variables]
+    ]
+    return [a.astype("float64") for a in arrays if a.dtype.kind == "f"]
+
+
+class Draws(kzoo.GenerativeModel):
+    """Keeps the random numbers of its last step, of all replicas."""
+
+    def __init__(self):
+        super().__init__(SHAPE, 1)
+        self.dropout = kzoo.layers.Dropout(0.5)
+        self.drawn = self.add_weight((2 * BATCH,), "zeros", trainable=False)
+        self.watch("loss")
+        self.built = True
+
+    def default_optimizer(self):
+        return keras.optimizers.SGD()
+
+    @backend.portable_step
+    def train_step(self, images, labels=None):
+        numbers = self.noise((ops.shape(images)[0],))
+        kept = self.dropout(ops.ones_like(numbers), training=True)
+        both = [backend.whole_batch(x) for x in (numbers, kept)]
+        self.drawn.assign(ops.reshape(ops.concatenate(both), (2 * BATCH,)))
+        return self.report({"loss": ops.mean(numbers)}, images)
+
+
+def run(job, folder):
+    of_process = "" if distribution.is_chief() else "-other"
+    if job == "train":
+        for name in MODELS:
+            model, history = train(name)
+            check_copies(model)
+            save(folder / f"{name}{of_process}.npz", weights(model), history)
+    elif job == "draw":
+        model = Draws()
+        model.compile()
+        model.fit(IMAGES[:BATCH], batch_size=BATCH, verbose=0)
+        distribution.finish(model)
+        save(folder / "draws.npz", [np.array(ops.convert_to_numpy(model.drawn))], {})
+    else:
+        epochs = {"two epochs": 2, "many epochs": 5000}[job]
+        train("DCGAN", epochs, callbacks=[Checkpoint(folder / "run.keras")])
+
+
+def check_copies(model):
+    """TensorFlow keeps one of each weight for each of its replicas."""
+    for variable in model.trainable_variables:
+        copies = getattr(variable.value, "values", ())
+        for copy in copies if isinstance(copies, tuple) else ():
+            np.testing.assert_array_equal(copy, copies[0])
+
+
+def save(path, arrays, history):
+    history = {f"log_{name}": values for name, values in history.items()}
+    np.savez(path, *arrays, **history)
+
+
+if __name__ == "__main__":
+    distribution.data_parallel(int(sys.argv[2]))
+    run(sys.argv[1], pathlib.Path(sys.argv[3]))
