@@ -47,7 +47,8 @@ def main(
         verbose=False,
     )
 
-    sizes = () if quantizer == "fsq" else (codebook_size, code_dim)
+    sizes = {"fsq": (), "lfq": (codebook_size,)}
+    sizes = sizes.get(quantizer, (codebook_size, code_dim))
     model = kzoo.models.VQVAE(
         images.shape[1:], *sizes, quantizer=quantizer, architecture=architecture
     )

@@ -38,23 +38,27 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
 
     Logs `loss` (reconstruction + vq), `reconstruction` (negative log-likelihood in nats
     an image), `vq`, what the quantiser adds (squared distances, summed over places and
-    dimensions, mean over images; 0 for `"fsq"`), and `perplexity`, how many codes a
+    dimensions, mean over images; for `"lfq"` also the entropy penalty, which may make
+    it negative; 0 for `"fsq"`), and `perplexity`, how many codes a
     batch uses, by exp of the entropy of their frequencies.
 
     Args:
         image_shape: `(height, width, channels)`, sides divisible by 2 for each width.
         codebook_size: number of codes; for `"fsq"` the levels of each number of a code,
-            such as `(8, 5, 5, 5)`. Defaults to the paper's 512, or to these.
-        code_dim: length of a code's vector. Defaults to 64, or for `"fsq"` to how many
-            levels there are.
+            such as `(8, 5, 5, 5)`; for `"lfq"` a power of 2. Defaults to the paper's
+            512, or to these levels.
+        code_dim: length of a code's vector. Defaults to 64, or to how many levels
+            there are for `"fsq"`, how many bits for `"lfq"`.
         quantizer: `"ema"` (a codebook of moving averages, appendix A.1), `"gradient"`
-            (a codebook that learns by gradients, equation 3) or `"fsq"` (no codebook:
-            numbers are bounded and rounded, arXiv:2309.15505).
+            (a codebook that learns by gradients, equation 3), `"fsq"` (no codebook:
+            numbers are bounded and rounded, arXiv:2309.15505) or `"lfq"` (numbers
+            become their signs, arXiv:2310.05737).
         architecture: `"residual"`, the paper's, or `"conv"`, small and plain; both
             halve the sides once for each width.
         widths: layer widths from image to codes; the decoder mirrors them. Defaults to
             `(256, 256)` for `"residual"`, `(32, 64)` for `"conv"`.
         commitment: weight of the term that draws the encoder to its codes, beta.
+        entropy_weight: of the penalty of `"lfq"`: clear codes, and all of them in use.
         likelihood, likelihood_scale: of pixels, as in `VAE`, with one number each.
         num_classes: number of labels to condition all networks on, or None.
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
@@ -83,6 +87,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         architecture="residual",
         widths=None,
         commitment=0.25,
+        entropy_weight=0.1,
         likelihood="gaussian",
         likelihood_scale=None,
         num_classes=None,
@@ -96,10 +101,13 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         widths = check_widths(default_widths if widths is None else widths)
         shape = checks.image_shape(image_shape)
         grid = own_grid(encoder) or halved(shape, len(widths), architecture)
-        codebook = quantizers.build(quantizer, codebook_size, code_dim, commitment)
+        codebook = quantizers.build(
+            quantizer, codebook_size, code_dim, commitment, entropy_weight
+        )
         vectors = (*grid, codebook.dim)
         super().__init__(shape, math.prod(vectors), num_classes, **kwargs)
-        self.quantizer, self.codebook, self.commitment = quantizer, codebook, commitment
+        self.quantizer, self.codebook = quantizer, codebook
+        self.commitment, self.entropy_weight = commitment, entropy_weight
         self.codebook_size = getattr(codebook, "levels", codebook.size)
         self.grid, self.code_dim = grid, codebook.dim
         self.architecture, self.widths = architecture, widths
@@ -337,6 +345,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
             "architecture": self.architecture,
             "widths": self.widths,
             "commitment": self.commitment,
+            "entropy_weight": self.entropy_weight,
             "likelihood": self.likelihood,
             "likelihood_scale": self.likelihood_scale,
         }

@@ -18,6 +18,7 @@ NAMES = ("loss", "reconstruction", "vq", "perplexity", "sample_mean", "sample_st
 GOLDEN = {
     "gradient": (753.5633, 753.5407, 0.02265359, 5.332169, 0.1314333, 0.1191910),
     "fsq": (22.26818, 22.26818, 0.0, 5.006727, 0.4651957, 0.01260789),
+    "lfq": (22.69026, 22.39637, 0.2938837, 4.749708, 0.4665942, 0.01913868),
     "ema": (11.07236, 11.07026, 0.00209535, 3.638595, 0.5033011, 0.01755596),
 }
 
@@ -25,6 +26,9 @@ MAKE = {
     "gradient": lambda: VQVAE((8, 8, 3), 6, 2, "gradient", widths=(6,)),
     "fsq": lambda: VQVAE(
         (8, 4, 1), (4, 3), None, "fsq", "conv", widths=(4, 4), likelihood="bernoulli"
+    ),
+    "lfq": lambda: VQVAE(
+        (8, 4, 1), 8, None, "lfq", "conv", widths=(4, 4), likelihood="bernoulli"
     ),
     "ema": lambda: VQVAE(
         (4, 4, 1), 4, 2, "ema", "conv", (4,), likelihood="bernoulli", num_classes=3
@@ -406,11 +410,13 @@ def test_your_own_networks(tmp_path):
 @pytest.mark.parametrize(
     "arguments, named",
     [
-        ({"quantizer": "lattice"}, "'ema', 'gradient', 'fsq'"),
+        ({"quantizer": "lattice"}, "'ema', 'gradient', 'fsq', 'lfq'"),
         ({"codebook_size": 0}, "codebook_size"),
         ({"code_dim": 0}, "code_dim"),
         ({"quantizer": "fsq", "codebook_size": (8, 1)}, "levels"),
         ({"quantizer": "fsq", "code_dim": 3}, "code_dim=4"),
+        ({"quantizer": "lfq", "code_dim": 3}, "code_dim=9"),
+        ({"quantizer": "lfq", "codebook_size": 12}, "power of 2"),
         ({"architecture": "mlp"}, "'conv', 'residual'"),
         ({"image_shape": (30, 30, 1)}, "divisible by 4"),
         ({"likelihood": "poisson"}, "likelihood"),

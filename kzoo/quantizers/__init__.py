@@ -1,0 +1,59 @@
+"""Layers that turn vectors into codes, whole numbers, and codes into vectors.
+
+All have `size`, the number of codes, and the same three functions:
+
+- `layer(vectors, training)` returns `(quantised, codes, loss)` of encoded images
+  `(batch, height, width, dim)`: the vectors that take their place, through which
+  gradients pass as if nothing had been done (the straight-through estimator of
+  van den Oord et al., arXiv:1711.00937, section 3.2), their codes `(batch, height,
+  width)`, and what the layer adds to the loss of each image, `(batch,)`.
+- `nearest(vectors)` are the codes of the vectors that lie nearest, `(...)`.
+- `lookup(codes)` are the vectors of codes, `(..., dim)`.
+"""
+
+from kzoo import checks
+from kzoo.quantizers.codebooks import (
+    GradientCodebook,
+    MovingAverageCodebook,
+    perplexity,
+)
+from kzoo.quantizers.scalars import FiniteScalar, LookupFree
+
+__all__ = [
+    "CODEBOOKS",
+    "FiniteScalar",
+    "GradientCodebook",
+    "LookupFree",
+    "MovingAverageCodebook",
+    "build",
+    "perplexity",
+]
+
+CODEBOOKS = {"ema": MovingAverageCodebook, "gradient": GradientCodebook}
+
+
+def build(quantizer, size=None, dim=None, commitment=0.25, entropy_weight=0.1):
+    """The layer called `quantizer`: `"ema"`, `"gradient"`, `"fsq"` or `"lfq"`.
+
+    Args:
+        size: number of codes, 512 if None; for `"fsq"` the levels, `(8, 5, 5, 5)` if
+            None.
+        dim: length of their vectors, 64 if None; for `"fsq"` how many levels there are,
+            for `"lfq"` how many bits.
+        commitment: as in `Codebook`.
+        entropy_weight: as in `LookupFree`.
+    """
+    checks.one_of("quantizer", quantizer, (*CODEBOOKS, "fsq", "lfq"))
+    if quantizer == "fsq":
+        layer = FiniteScalar((8, 5, 5, 5) if size is None else size)
+    else:
+        size = 512 if size is None else size
+        if quantizer != "lfq":
+            return CODEBOOKS[quantizer](size, 64 if dim is None else dim, commitment)
+        layer = LookupFree(size, commitment, entropy_weight)
+    if dim not in (None, layer.dim):
+        raise ValueError(
+            f"quantizer={quantizer!r} makes a code of one number for each level or "
+            f"bit. Expected code_dim={layer.dim}, or None. Received: code_dim={dim!r}."
+        )
+    return layer
