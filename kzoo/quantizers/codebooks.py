@@ -18,6 +18,7 @@ class Codebook(keras.layers.Layer):
     """
 
     learns_by_gradients = False
+    depth = 1
 
     def __init__(self, size, dim, commitment=0.25, **kwargs):
         super().__init__(dtype="float32", **kwargs)

@@ -16,6 +16,8 @@ class Standardized(keras.layers.Layer):
     Keras's initial weights they would all be rounded alike.
     """
 
+    depth = 1
+
     def __init__(self, dim, **kwargs):
         super().__init__(dtype="float32", **kwargs)
         self.dim = dim
