@@ -42,6 +42,9 @@ MODELS = {  # names without a comma, which separates them
     "RAE": lambda shape: kzoo.models.RAE(shape, **CONV),
     "JointVAE": lambda shape: kzoo.models.JointVAE(shape, capacity_steps=1000),
     "DIPVAE": lambda shape: kzoo.models.DIPVAE(shape, **CONV),
+    "SphericalVAE": lambda shape: kzoo.models.SphericalVAE(
+        shape, **CONV, binarize=False
+    ),
     "MIWAE": lambda shape: kzoo.models.MIWAE(
         shape,
         **CONV,

@@ -68,7 +68,7 @@ def trained(quantizer, images, epochs):
     model = kzoo.models.VQVAE(
         images.shape[1:],
         128,
-        16,
+        None if quantizer == "lfq" else 16,
         quantizer,
         "conv",
         likelihood_scale=math.sqrt(variance / 2),  # -log p is then mse / variance

@@ -8,7 +8,7 @@ how many numbers a draw takes.
 import keras
 from keras import layers, ops
 
-from kzoo import losses
+from kzoo import losses, sphere
 from kzoo.flows import MaskedAutoregressiveFlow
 
 
@@ -25,6 +25,16 @@ class StandardNormal(layers.Layer):
 
     def log_density(self, latents):
         return losses.normal_log_density(latents)
+
+
+class Sphere(StandardNormal):
+    """Uniform on the unit sphere: arXiv:1804.00891. Densities are per area."""
+
+    def call(self, normal):
+        return sphere.unit(normal)
+
+    def log_density(self, latents):
+        return ops.zeros_like(latents[:, 0]) - sphere.log_area(self.size)
 
 
 class NormalMixture(layers.Layer):

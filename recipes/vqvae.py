@@ -21,6 +21,7 @@ def main(
     codebook_size: int = 128,
     code_dim: int = 16,
     quantizer: str = "ema",
+    depth: int | None = None,
     architecture: str = "conv",
     learning_rate: float = 1e-3,
     prior_width: int = 64,
@@ -49,9 +50,14 @@ def main(
         verbose=False,
     )
 
-    sizes = () if quantizer == "fsq" else (codebook_size, code_dim)
+    sizes = {"fsq": (), "lfq": (codebook_size,)}
+    sizes = sizes.get(quantizer, (codebook_size, code_dim))
     model = kzoo.models.VQVAE(
-        images.shape[1:], *sizes, quantizer=quantizer, architecture=architecture
+        images.shape[1:],
+        *sizes,
+        quantizer=quantizer,
+        architecture=architecture,
+        depth=depth,
     )
     model.compile(keras.optimizers.Adam(learning_rate))
     history = model.fit(

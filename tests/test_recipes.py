@@ -67,6 +67,7 @@ WIDTHS = {
     "rae": (4,),
     "sagan": (8, 8),
     "sngan": (8, 8),
+    "spherical_vae": (8,),
     "stylegan2": (4, 4),
     "vae": (8,),
     "vaegan": (8, 4),

@@ -25,6 +25,7 @@ from kzoo.models.r3gan import R3GAN
 from kzoo.models.rae import RAE
 from kzoo.models.sagan import SAGAN
 from kzoo.models.sngan import SNGAN
+from kzoo.models.spherical_vae import SphericalVAE
 from kzoo.models.stylegan2 import StyleGAN2
 from kzoo.models.vae import VAE
 from kzoo.models.vaegan import VAEGAN
@@ -62,6 +63,7 @@ __all__ = [  # noqa: RUF022 (plainly sorted, as a test checks)
     "RAE",
     "SAGAN",
     "SNGAN",
+    "SphericalVAE",
     "StyleGAN2",
     "VAE",
     "VAEGAN",

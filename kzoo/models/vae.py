@@ -10,7 +10,7 @@ import functools
 import keras
 from keras import ops
 
-from kzoo import backend, checks, losses, priors
+from kzoo import backend, checks, priors
 from kzoo.likelihoods import likelihood as likelihood_called
 from kzoo.networks import check_widths
 from kzoo.networks.autoencoder import ARCHITECTURES
@@ -18,7 +18,8 @@ from kzoo.posteriors import POSTERIORS
 from kzoo.training import GenerativeModel
 from kzoo.verbs import LikelihoodVerbs
 
-PRIORS = ("flow", "mixture", "normal", "vamp")
+PRIORS = ("flow", "mixture", "normal", "sphere", "vamp")
+SPHERICAL = ("sphere", "von_mises_fisher")  # prior and posterior
 COMPONENTS = {"mixture": 10, "vamp": 500}
 
 
@@ -40,7 +41,7 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         beta: weight of the KL divergence (beta-VAE, Higgins et al. 2017).
         kl: `"analytic"` in closed form, or `"sampled"` from the same latents as the
             reconstruction. Default: in closed form where there is one, for a normal
-            posterior and a normal prior.
+            posterior and a normal prior, or for those on the sphere.
         widths: layer widths from image to latents; the decoder mirrors them. Defaults
             to `(400,)` for `"mlp"`, `(32, 64)` for `"conv"`.
         likelihood_scale: standard deviation of `"gaussian"` or scale of `"laplace"`, in
@@ -56,18 +57,22 @@ class VAE(LikelihoodVerbs, GenerativeModel):
             the loss (Burgess et al., arXiv:1804.03599), or None.
         capacity_steps: steps over which the capacity grows from 0.
         free_bits: nats of the KL divergence that each latent has for free, on average
-            over the batch (Kingma et al., arXiv:1606.04934).
+            over the batch (Kingma et al., arXiv:1606.04934); on the sphere, that all
+            have together.
         prior: of the latents: `"normal"`; or learned: `"mixture"` of normal densities,
             `"vamp"`, the mean posterior of learned images (arXiv:1705.07120), `"flow"`,
-            an autoregressive one (arXiv:1705.07057). See `kzoo.priors`.
+            an autoregressive one (arXiv:1705.07057); or `"sphere"`, uniform on the
+            unit sphere. See `kzoo.priors`.
         components: of the prior `"mixture"` or `"vamp"`.
         posterior: `"normal"`, with variances but no covariances; `"iaf"`, bent by
-            inverse autoregressive flows (arXiv:1606.04934); or `"planar"`, bent by
-            planar flows (arXiv:1505.05770). See `kzoo.posteriors`.
+            inverse autoregressive flows (arXiv:1606.04934); `"planar"`, bent by
+            planar flows (arXiv:1505.05770); or, with the prior `"sphere"` and only
+            there, `"von_mises_fisher"` (arXiv:1804.00891). See `kzoo.posteriors`.
         num_classes: number of labels to condition encoder and decoder on, or None.
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
             `[mean, log_var]`, each `(batch, latent_dim)`; with `posterior="iaf"` also
-            a context `(batch, 32)`.
+            a context `(batch, 32)`, with `"von_mises_fisher"` a concentration
+            `(batch, 1)` instead of the log variances.
         decoder: your own `keras.Model` from latents, or `[latents, labels]`, to the
             parameters of the likelihood, `(batch, *image_shape)`: logits for
             `"bernoulli"`, means for `"gaussian"` and `"laplace"`. Other likelihoods
@@ -143,19 +148,28 @@ class VAE(LikelihoodVerbs, GenerativeModel):
 
     def check_kl(self, kl):
         """Which of `"analytic"` and `"sampled"`; the first is not always there."""
-        normal = self.prior_name == self.posterior_name == "normal"
+        densities = self.prior_name, self.posterior_name
+        closed = densities in (("normal", "normal"), SPHERICAL)
         if kl is None:
-            return "analytic" if normal else "sampled"
+            return "analytic" if closed else "sampled"
         checks.one_of("kl", kl, ("analytic", "sampled"))
-        if kl == "analytic" and not normal:
+        if kl == "analytic" and not closed:
             raise ValueError(
-                "kl='analytic' is between normal densities. Expected prior='normal' "
-                f"and posterior='normal'. Received: prior={self.prior_name!r}, "
+                "kl='analytic' is between normal densities, or on the sphere. Expected "
+                "prior='normal' and posterior='normal', or prior='sphere' and "
+                f"posterior='von_mises_fisher'. Received: prior={self.prior_name!r}, "
                 f"posterior={self.posterior_name!r}. Leave kl out to sample it."
             )
         return kl
 
     def check_objective(self):
+        sphere, von_mises_fisher = SPHERICAL
+        if (self.prior_name == sphere) != (self.posterior_name == von_mises_fisher):
+            raise ValueError(
+                "Both densities of the latents are on the sphere, or neither is. "
+                "Expected prior='sphere' and posterior='von_mises_fisher'. Received: "
+                f"prior={self.prior_name!r}, posterior={self.posterior_name!r}."
+            )
         if self.binarize and self.likelihood != "bernoulli":
             raise ValueError(
                 "binarize=True makes pixels 0 or 1. Expected likelihood='bernoulli'. "
@@ -178,11 +192,16 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         code, pixels = (self.latent_dim,), self.image_shape
         self.latent_posterior = POSTERIORS[self.posterior_name](self.latent_dim)
         context_dim = self.latent_posterior.context_dim
-        codes = [code, code, (context_dim,)] if context_dim else [code, code]
+        concentrated = self.latent_posterior.concentrated
+        codes = [code, (1,) if concentrated else code]
+        codes += [(context_dim,)] if context_dim else []
         shape = (*pixels[:2], self.pixels.parameters(pixels[-1]))
         build_encoder, build_decoder, _ = ARCHITECTURES[self.architecture]
         build = functools.partial(
-            build_encoder, activation=self.activation, context_dim=context_dim
+            build_encoder,
+            activation=self.activation,
+            context_dim=context_dim,
+            concentrated=concentrated,
         )
         self.add_network("encoder", encoder, build, pixels, codes)
         build = functools.partial(
@@ -196,6 +215,8 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         match self.prior_name:
             case "flow":
                 return priors.AutoregressiveFlow(self.latent_dim)
+            case "sphere":
+                return priors.Sphere(self.latent_dim)
             case "mixture":
                 return priors.NormalMixture(self.latent_dim, components)
             case "vamp":
@@ -269,7 +290,7 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         if self.kl == "sampled":
             kl = ops.mean(log_density - self.latent_prior.log_density(latents))
             return kl, kl
-        by_latent = ops.mean(losses.normal_kl_of_latents(*parameters), axis=0)
+        by_latent = ops.mean(self.latent_posterior.kl(parameters), axis=0)
         kl = ops.sum(by_latent)
         if not self.free_bits:
             return kl, kl
@@ -278,7 +299,8 @@ class VAE(LikelihoodVerbs, GenerativeModel):
     def posterior(self, images, labels=None, training=False):
         """Mean and log variance of q(latents | images), each `(batch, latent_dim)`.
 
-        With flows that see the image, also their context.
+        With flows that see the image, also their context. On the sphere, one number
+        for the concentration, `(batch, 1)`, instead of log variances.
         """
         outputs = self.encoder(self.given(images, labels), training=training)
         return [ops.cast(output, "float32") for output in outputs]
@@ -324,16 +346,24 @@ class VAE(LikelihoodVerbs, GenerativeModel):
         return self.reconstruct_batch(checks.unit_range(images), labels)
 
     def encode_batch(self, images, labels=None):
-        mean, *others = self.posterior(images, labels)
-        latents, _ = self.latent_posterior([mean, *others], ops.zeros_like(mean))
-        return latents
+        return self.latent_posterior.centre(self.posterior(images, labels))
 
     def posterior_batch(self, images, noise, labels=None):
         latents, _ = self.latent_posterior(self.posterior(images, labels), noise)
         return latents
 
     def generate_batch(self, latents, labels=None):
+        latents = self.latent_posterior.project(latents)
         return self.pixels.mean(self.outputs(latents, labels))
+
+    def draw_latents(self, n, seed=None, truncation=None, labels=None):
+        on_sphere = self.prior_name == "sphere" and self.sampler is None
+        if on_sphere and truncation is not None:
+            raise ValueError(
+                "The uniform prior on the sphere has no middle to stay near. Expected "
+                f"truncation=None. Received: truncation={truncation!r}."
+            )
+        return super().draw_latents(n, seed, truncation, labels)
 
     def reconstruct_batch(self, images, labels=None):
         return self.generate_batch(self.encode_batch(images, labels), labels)

@@ -34,27 +34,35 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
     `fit` trains the autoencoder, then `fit_prior` the PixelCNN that `sample` draws
     codes from; before that, all codes are alike likely. Latents are the codes' vectors,
     the grid of them laid out in a row: `latent_dim` is `height * width * code_dim`.
-    `generate` takes any vectors to the nearest codes first.
+    `generate` takes any vectors to the nearest codes first, but for `"rq"`, where other
+    codes may be found than those that were summed.
 
     Logs `loss` (reconstruction + vq), `reconstruction` (negative log-likelihood in nats
     an image), `vq`, what the quantiser adds (squared distances, summed over places and
-    dimensions, mean over images; 0 for `"fsq"`), and `perplexity`, how many codes a
+    dimensions, mean over images; for `"lfq"` also the entropy penalty, which may make
+    it negative; 0 for `"fsq"`), and `perplexity`, how many codes a
     batch uses, by exp of the entropy of their frequencies.
 
     Args:
         image_shape: `(height, width, channels)`, sides divisible by 2 for each width.
-        codebook_size: number of codes; for `"fsq"` the levels of each number of a code,
-            such as `(8, 5, 5, 5)`. Defaults to the paper's 512, or to these.
-        code_dim: length of a code's vector. Defaults to 64, or for `"fsq"` to how many
-            levels there are.
+        codebook_size: number of codes, for `"rq"` of each codebook, for `"lfq"` a power
+            of 2; for `"fsq"` the levels of each number of a code, such as
+            `(8, 5, 5, 5)`. Defaults to the paper's 512, or to these levels.
+        code_dim: length of a code's vector. Defaults to 64, or to how many levels
+            there are for `"fsq"`, how many bits for `"lfq"`.
         quantizer: `"ema"` (a codebook of moving averages, appendix A.1), `"gradient"`
-            (a codebook that learns by gradients, equation 3) or `"fsq"` (no codebook:
-            numbers are bounded and rounded, arXiv:2309.15505).
+            (a codebook that learns by gradients, equation 3), `"fsq"` (no codebook:
+            numbers are bounded and rounded, arXiv:2309.15505), `"lfq"` (numbers
+            become their signs, arXiv:2310.05737) or `"rq"` (a vector is the sum of the
+            codes of several codebooks of moving averages, arXiv:2203.01941).
         architecture: `"residual"`, the paper's, or `"conv"`, small and plain; both
             halve the sides once for each width.
         widths: layer widths from image to codes; the decoder mirrors them. Defaults to
             `(256, 256)` for `"residual"`, `(32, 64)` for `"conv"`.
         commitment: weight of the term that draws the encoder to its codes, beta.
+        entropy_weight: of the penalty of `"lfq"`: clear codes, and all of them in use.
+        depth: number of codebooks of `"rq"`. Defaults to 4. The codes of a place are
+            neighbours in a row, for the PixelCNN too.
         likelihood, likelihood_scale: of pixels, as in `VAE`, with one number each.
         num_classes: number of labels to condition all networks on, or None.
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
@@ -83,6 +91,8 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         architecture="residual",
         widths=None,
         commitment=0.25,
+        entropy_weight=0.1,
+        depth=None,
         likelihood="gaussian",
         likelihood_scale=None,
         num_classes=None,
@@ -96,12 +106,18 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         widths = check_widths(default_widths if widths is None else widths)
         shape = checks.image_shape(image_shape)
         grid = own_grid(encoder) or halved(shape, len(widths), architecture)
-        codebook = quantizers.build(quantizer, codebook_size, code_dim, commitment)
+        codebook = quantizers.build(
+            quantizer, codebook_size, code_dim, commitment, entropy_weight, depth
+        )
         vectors = (*grid, codebook.dim)
         super().__init__(shape, math.prod(vectors), num_classes, **kwargs)
-        self.quantizer, self.codebook, self.commitment = quantizer, codebook, commitment
-        self.codebook_size = getattr(codebook, "levels", codebook.size)
-        self.grid, self.code_dim = grid, codebook.dim
+        self.quantizer, self.codebook = quantizer, codebook
+        self.commitment, self.entropy_weight = commitment, entropy_weight
+        self.codebook_size = getattr(
+            codebook, "levels", codebook.size // codebook.depth
+        )
+        self.grid, self.code_dim, self.depth = grid, codebook.dim, depth
+        self.code_grid = grid[0], grid[1] * codebook.depth
         self.architecture, self.widths = architecture, widths
         if likelihood == "gaussian" and likelihood_scale is None:
             likelihood_scale = SCALE
@@ -133,7 +149,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
                 "Expected pixelcnn to be a kzoo.networks.pixelcnn.PixelCNN, which can "
                 f"draw. Received: pixelcnn={pixelcnn!r}."
             )
-        codes, logits = self.grid, (*self.grid, self.codebook.size)
+        codes, logits = self.code_grid, (*self.code_grid, self.codebook.size)
         self.add_network("pixelcnn", pixelcnn, None, codes, logits)
         # First True: TensorFlow leaves out an assignment that changes nothing, and a
         # loaded PixelCNN is frozen itself while its layers are not.
@@ -180,7 +196,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
     def vqvae_loss(self, images, labels=None, training=True):
         vectors = self.vectors(images, labels, training)
         draws = None
-        if training and self.quantizer == "ema":
+        if training and self.quantizer in ("ema", "rq"):
             draws = self.noise((self.codebook.size,), backend.uniform)
         quantised, codes, vq = self.codebook(vectors, training=training, draws=draws)
         outputs = self.outputs(quantised, labels, training)
@@ -212,7 +228,9 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
 
     def generate_batch(self, latents, labels=None):
         vectors = ops.reshape(latents, (-1, *self.grid, self.code_dim))
-        return self.decode_codes_batch(self.codebook.nearest(vectors), labels)
+        if self.quantizer != "rq":
+            vectors = self.codebook.lookup(self.codebook.nearest(vectors))
+        return self.pixels.mean(self.outputs(vectors, labels))
 
     def reconstruct_batch(self, images, labels=None):
         return self.decode_codes_batch(self.codes_batch(images, labels), labels)
@@ -225,25 +243,31 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         return self.pixels.mean(outputs)
 
     def codes(self, images, labels=None):
-        """The codes of images `(n, h, w, c)`: whole numbers `(n, rows, columns)`."""
+        """The codes of images `(n, h, w, c)`: whole numbers `(n, rows, columns)`.
+
+        With `"rq"`, `(n, rows, columns * depth)`.
+        """
         images = checks.images_array(images, self.image_shape)
         return self._run(self.codes_batch, images, labels=labels)
 
     def decode_codes(self, codes, labels=None):
-        """Images of codes `(n, rows, columns)`, float32 in [0, 1]."""
-        codes = check_codes(codes, self.grid, self.codebook.size)
+        """Images of what `codes` returns, float32 in [0, 1]."""
+        codes = check_codes(codes, self.code_grid, self.codebook.size)
         return self._run(self.decode_codes_batch, codes, labels=labels)
 
     def prior(self, normal):
         return self.conditional_prior(normal)
 
+    @property
+    def prior_size(self):
+        return math.prod(self.code_grid)
+
     def conditional_prior(self, normal, labels=None):
         """Latents of codes from the PixelCNN, or of uniform ones before there is one.
 
-        Of the normal numbers of a place only the first is used: one number from [0, 1]
-        draws one code.
+        Each normal number draws one code.
         """
-        numbers = ops.reshape(normal, (-1, *self.grid, self.code_dim))[..., 0]
+        numbers = ops.reshape(normal, (-1, *self.code_grid))
         uniform = 0.5 + 0.5 * ops.erf(numbers / math.sqrt(2))
         if self.pixelcnn is not None:
             codes = self.pixelcnn.draw(uniform, labels)
@@ -260,7 +284,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
             )
         seed = np.random.randint(2**31) if seed is None else seed
         labels = self.draw_labels(n, seed, labels)
-        normal = normal_numbers((n, self.latent_dim), seed)
+        normal = normal_numbers((n, self.prior_size), seed)
         return self._run(self.conditional_prior, normal, labels=labels)
 
     def fit_prior(
@@ -303,7 +327,7 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
         x, codes = self.as_codes(images, labels)
         self.pixelcnn.trainable = True
         try:
-            trainer = self.pixelcnn.trainer(self.grid)
+            trainer = self.pixelcnn.trainer(self.code_grid)
             trainer.whole = lambda: self
             trainer.compile(
                 optimizer or keras.optimizers.Adam(3e-4),
@@ -337,6 +361,8 @@ class VQVAE(AutoencoderVerbs, GenerativeModel):
             "architecture": self.architecture,
             "widths": self.widths,
             "commitment": self.commitment,
+            "entropy_weight": self.entropy_weight,
+            "depth": self.depth,
             "likelihood": self.likelihood,
             "likelihood_scale": self.likelihood_scale,
         }

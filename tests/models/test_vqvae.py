@@ -18,6 +18,8 @@ NAMES = ("loss", "reconstruction", "vq", "perplexity", "sample_mean", "sample_st
 GOLDEN = {
     "gradient": (753.5633, 753.5407, 0.02265359, 5.332169, 0.1314333, 0.1191910),
     "fsq": (22.26818, 22.26818, 0.0, 5.006727, 0.4651957, 0.01260789),
+    "rq": (44.62424, 44.62300, 0.001236020, 6.732079, 0.4589563, 0.01976636),
+    "lfq": (22.69026, 22.39637, 0.2938837, 4.749708, 0.4665942, 0.01913868),
     "ema": (11.07236, 11.07026, 0.00209535, 3.638595, 0.5033011, 0.01755596),
 }
 
@@ -25,6 +27,12 @@ MAKE = {
     "gradient": lambda: VQVAE((8, 8, 3), 6, 2, "gradient", widths=(6,)),
     "fsq": lambda: VQVAE(
         (8, 4, 1), (4, 3), None, "fsq", "conv", widths=(4, 4), likelihood="bernoulli"
+    ),
+    "rq": lambda: VQVAE(
+        (8, 8, 1), 4, 3, "rq", "conv", (4, 4), depth=2, likelihood="bernoulli"
+    ),
+    "lfq": lambda: VQVAE(
+        (8, 4, 1), 8, None, "lfq", "conv", widths=(4, 4), likelihood="bernoulli"
     ),
     "ema": lambda: VQVAE(
         (4, 4, 1), 4, 2, "ema", "conv", (4,), likelihood="bernoulli", num_classes=3
@@ -373,16 +381,17 @@ def test_before_it_all_codes_are_alike_likely():
     np.testing.assert_allclose(share, 1 / 12, atol=0.015)
 
 
-def test_codes_are_verbs():
-    model = compiled(plain)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_codes_are_verbs(depth):
+    model = compiled(plain if depth == 1 else MAKE["rq"])
     fit(model)
     images, _ = batch(model)
     codes = model.codes(images)
-    assert codes.shape == (24, 2, 2) and codes.dtype == np.int32
+    assert codes.shape == (24, 2, 2 * depth) and codes.dtype == np.int32
     again = model.decode_codes(codes)
     np.testing.assert_allclose(again, model.reconstruct(images), atol=1e-6)
     np.testing.assert_allclose(again, model.decode(model.encode(images)), atol=1e-6)
-    for wrong in codes[0], codes[:, :1], codes + 5, codes - 5, codes * 1.0:
+    for wrong in codes[0], codes[:, :1], codes + 8, codes - 8, codes * 1.0:
         with pytest.raises(ValueError, match="Expected codes"):
             model.decode_codes(wrong)
     with pytest.raises(ValueError, match="truncation"):
@@ -406,11 +415,15 @@ def test_your_own_networks(tmp_path):
 @pytest.mark.parametrize(
     "arguments, named",
     [
-        ({"quantizer": "lattice"}, "'ema', 'gradient', 'fsq'"),
+        ({"quantizer": "lattice"}, "'gradient', 'fsq', 'lfq', 'rq'"),
         ({"codebook_size": 0}, "codebook_size"),
         ({"code_dim": 0}, "code_dim"),
         ({"quantizer": "fsq", "codebook_size": (8, 1)}, "levels"),
         ({"quantizer": "fsq", "code_dim": 3}, "code_dim=4"),
+        ({"quantizer": "lfq", "code_dim": 3}, "code_dim=9"),
+        ({"quantizer": "lfq", "codebook_size": 12}, "power of 2"),
+        ({"quantizer": "ema", "depth": 2}, "quantizer='rq'"),
+        ({"quantizer": "rq", "depth": 0}, "depth"),
         ({"architecture": "mlp"}, "'conv', 'residual'"),
         ({"image_shape": (30, 30, 1)}, "divisible by 4"),
         ({"likelihood": "poisson"}, "likelihood"),

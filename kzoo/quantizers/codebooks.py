@@ -1,17 +1,4 @@
-"""Layers that turn vectors into codes, whole numbers, and codes into vectors.
-
-All have `size`, the number of codes, and the same three functions:
-
-- `layer(vectors, training)` returns `(quantised, codes, loss)` of encoded images
-  `(batch, height, width, dim)`: the vectors that take their place, through which
-  gradients pass as if nothing had been done (the straight-through estimator of
-  van den Oord et al., arXiv:1711.00937, section 3.2), their codes `(batch, height,
-  width)`, and what the layer adds to the loss of each image, `(batch,)`.
-- `nearest(vectors)` are the codes of the vectors that lie nearest, `(...)`.
-- `lookup(codes)` are the vectors of codes, `(..., dim)`.
-"""
-
-import math
+"""Quantisers that learn a table of vectors."""
 
 import keras
 import numpy as np
@@ -31,6 +18,7 @@ class Codebook(keras.layers.Layer):
     """
 
     learns_by_gradients = False
+    depth = 1
 
     def __init__(self, size, dim, commitment=0.25, **kwargs):
         super().__init__(dtype="float32", **kwargs)
@@ -174,89 +162,6 @@ class MovingAverageCodebook(Codebook):
         }
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class FiniteScalar(keras.layers.Layer):
-    """FSQ: each number is bounded and rounded. Mentzer et al., arXiv:2309.15505.
-
-    A code is the list of these whole numbers: there is nothing to learn, no loss to add
-    and no code that dies. Number i takes `levels[i]` values, in steps of
-    `1 / (levels[i] // 2)`, from -1 up to 1, or to one step below with an even number of
-    levels. Differs from the paper: the encoder's numbers are first scaled and shifted,
-    by constants such that those of the first images have mean 0 and variance 1. From
-    Keras's initial weights they would all round to 0, and of zeros a decoder's units
-    learn nothing.
-
-    Args:
-        levels: how many values each number takes, at least 2. The paper's `(8, 6, 5)`
-            make 240 codes, `(8, 5, 5, 5)` 1000.
-
-    Example:
-
-    >>> quantised, codes, loss = FiniteScalar(levels=(8, 5, 5, 5))(vectors)
-    """
-
-    def __init__(self, levels, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
-        self.levels = check_levels(levels)
-        self.size, self.dim = math.prod(self.levels), len(self.levels)
-        self.halves = np.array([n // 2 for n in self.levels], "int32")
-        self.bases = np.cumprod([1, *self.levels[:-1]]).astype("int32")
-        for name, initial in ("mean", 0.0), ("deviation", 1.0), ("started", 0.0):
-            weight = self.add_weight(
-                () if name == "started" else (self.dim,),
-                keras.initializers.Constant(initial),
-                trainable=False,
-                name=name,
-            )
-            setattr(self, name, weight)
-        self.built = True
-
-    def start(self, vectors):
-        """Takes mean and deviation from vectors, a numpy array `(n, dim)`."""
-        self.mean.assign(vectors.mean(axis=0))
-        self.deviation.assign(vectors.std(axis=0) + 1e-6)
-
-    def call(self, vectors, training=False, draws=None):
-        bounded = self.bounded((vectors - self.mean) / self.deviation)
-        halves, loss = self.constant(self.halves), ops.zeros_like(vectors[:, 0, 0, 0])
-        quantised = ops.round(bounded) / halves
-        # The gradient is that of the bounded vectors.
-        outputs = straight_through(bounded / halves, quantised)
-        return outputs, self.nearest(quantised), loss
-
-    def bounded(self, vectors):
-        """Numbers that round to whole ones from -(n // 2) to (n - 1) // 2."""
-        levels = np.array(self.levels)
-        reach = (levels - 1) * 0.999 / 2
-        offset = np.where(levels % 2, 0.0, 0.5)
-        shift = np.tan(offset / reach)
-        reach, offset, shift = map(self.constant, (reach, offset, shift))
-        return ops.tanh(vectors + shift) * reach - offset
-
-    def nearest(self, vectors):
-        digits = ops.round(vectors * self.constant(self.halves))
-        digits = ops.cast(digits, "int32") + self.constant(self.halves, "int32")
-        highest = self.constant([n - 1 for n in self.levels], "int32")
-        digits = ops.minimum(ops.maximum(digits, 0), highest)
-        return ops.sum(digits * self.constant(self.bases, "int32"), axis=-1)
-
-    def lookup(self, codes):
-        bases, levels = (
-            self.constant(x, "int32") for x in (self.bases, list(self.levels))
-        )
-        digits = ops.cast(codes, "int32")[..., None] // bases % levels
-        halves = self.constant(self.halves)
-        return (ops.cast(digits, "float32") - halves) / halves
-
-    def constant(self, numbers, dtype="float32"):
-        return ops.convert_to_tensor(numbers, dtype)
-
-    def get_config(self):
-        config = super().get_config()
-        del config["dtype"]  # always float32
-        return {**config, "levels": self.levels}
-
-
 def straight_through(vectors, quantised):
     """`quantised`, with the gradient of `vectors`."""
     return vectors + ops.stop_gradient(quantised - vectors)
@@ -280,40 +185,3 @@ def k_means(vectors, size):
 
     start = KMeans(size, n_init=1, max_iter=30, random_state=0)
     return start.fit(vectors).cluster_centers_
-
-
-def check_levels(levels):
-    """Returns the levels of FSQ as a tuple; each is at least 2."""
-    levels = tuple(levels) if hasattr(levels, "__iter__") else (levels,)
-    if not levels or not all(isinstance(n, int) and n >= 2 for n in levels):
-        raise ValueError(
-            "Expected codebook_size of quantizer='fsq' to be the number of levels of "
-            "each number of a code, at least 2, such as (8, 5, 5, 5) for 1000 codes. "
-            f"Received: codebook_size={levels}."
-        )
-    return levels
-
-
-CODEBOOKS = {"ema": MovingAverageCodebook, "gradient": GradientCodebook}
-
-
-def build(quantizer, size=None, dim=None, commitment=0.25):
-    """The layer called `quantizer`: `"ema"`, `"gradient"` or `"fsq"`.
-
-    Args:
-        size: number of codes, 512 if None; for `"fsq"` the levels, `(8, 5, 5, 5)` if
-            None.
-        dim: length of their vectors, 64 if None; for `"fsq"` how many levels there are.
-        commitment: as in `Codebook`.
-    """
-    checks.one_of("quantizer", quantizer, (*CODEBOOKS, "fsq"))
-    if quantizer != "fsq":
-        size, dim = 512 if size is None else size, 64 if dim is None else dim
-        return CODEBOOKS[quantizer](size, dim, commitment)
-    layer = FiniteScalar((8, 5, 5, 5) if size is None else size)
-    if dim not in (None, layer.dim):
-        raise ValueError(
-            "quantizer='fsq' makes a code of one number for each of its levels. "
-            f"Expected code_dim={layer.dim}, or None. Received: code_dim={dim!r}."
-        )
-    return layer
