@@ -40,6 +40,11 @@ def data_parallel(devices=None):
     if devices is not None:
         devices = checks.positive_int("devices", devices)
     backend.data_parallel(devices)
+    if devices not in (None, backend.replicas()):
+        raise ValueError(
+            f"The launcher's processes have {backend.replicas()} devices together. "
+            f"Expected devices to be as many, or None. Received: devices={devices}."
+        )
 
 
 def is_chief():

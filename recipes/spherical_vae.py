@@ -26,7 +26,9 @@ def main(
     output: Path = Path("saved_models/spherical_vae"),
     resume: bool = False,
     seed: int = 0,
+    devices: int | None = None,
 ):
+    kzoo.distribution.data_parallel(devices)
     keras.utils.set_random_seed(seed)
     images, _ = kzoo.data.load(dataset, split, image_size, limit)
     test_images, _ = kzoo.data.load(dataset, test_split, image_size, limit)
@@ -43,6 +45,7 @@ def main(
             Checkpoint(output / "checkpoint.keras", resume, seed),
         ],
     )
+    kzoo.distribution.finish(model)
     model.save(output / "model.keras")
     (output / "history.json").write_text(json.dumps(history.history, indent=1))
     try:

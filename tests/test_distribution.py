@@ -161,9 +161,17 @@ def test_devices_are_a_number(devices):
 
 
 def test_more_devices_than_there_are_is_an_error(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "3")  # PyTorch: what torchrun has started
+    if BACKEND == "torch":  # what torchrun has started
+        for name, value in {
+            "WORLD_SIZE": 1,
+            "RANK": 0,
+            "MASTER_PORT": free_port(),
+        }.items():
+            monkeypatch.setenv(name, str(value))
+        monkeypatch.setenv("MASTER_ADDR", "localhost")
     with pytest.raises((ValueError, RuntimeError), match="Expected"):
         distribution.data_parallel(2)
+    assert backend.replicas() == 1
 
 
 def test_one_device_is_as_ever():

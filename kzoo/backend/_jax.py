@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from jax.experimental import multihost_utils
 
-LAUNCHER = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+LAUNCHED = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
 
 def portable_step(step):
@@ -90,7 +90,7 @@ def uniform(shape, seed):
 
 
 def data_parallel(devices):
-    if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
+    if LAUNCHED in os.environ:
         _start_process()
     elif devices in (None, 1):
         return
@@ -98,25 +98,29 @@ def data_parallel(devices):
         with contextlib.suppress(RuntimeError):  # JAX has been at work, maybe on GPUs
             jax.config.update("jax_num_cpu_devices", devices)
     found = keras.distribution.list_devices()
-    devices = devices or len(found)
-    if len(found) < devices:
-        raise ValueError(
-            f"Expected at most {len(found)} devices, as many as there are. Received: "
-            f"devices={devices}. On a CPU, ask for more before anything else is done."
-        )
-    parallel = keras.distribution.DataParallel(
-        devices=found[:devices], auto_shard_dataset=False
-    )
+    if LAUNCHED not in os.environ:
+        if len(found) < devices:
+            raise ValueError(
+                f"Expected at most {len(found)} devices, as many as there are. "
+                f"Received: devices={devices}. On a CPU, ask for more first of all, "
+                "before JAX does anything."
+            )
+        found = found[:devices]
+    parallel = keras.distribution.DataParallel(devices=found, auto_shard_dataset=False)
     keras.distribution.set_distribution(parallel)
 
 
 def _start_process():
-    """`keras.distribution.initialize`, that notices sooner when a process has ended."""
-    read = {name: os.environ[f"KERAS_DISTRIBUTION_{name}"] for name in LAUNCHER}
+    """`keras.distribution.initialize`, that notices sooner when a process has ended.
+
+    What the environment leaves out JAX finds itself on a TPU slice or under Slurm.
+    """
+    addresses = os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES")
+    number = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID")
     jax.distributed.initialize(
-        read["JOB_ADDRESSES"].split(",")[0],
-        int(read["NUM_PROCESSES"]),
-        int(read["PROCESS_ID"]),
+        addresses and addresses.split(",")[0],
+        int(os.environ[LAUNCHED]),
+        number and int(number),
         heartbeat_timeout_seconds=30,
     )
     seed = multihost_utils.broadcast_one_to_all(np.random.randint(2**31))

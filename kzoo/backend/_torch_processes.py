@@ -22,12 +22,6 @@ def data_parallel(devices):
         if devices in (None, 1):
             return
         _launch(devices)
-    processes = int(os.environ["WORLD_SIZE"])
-    if devices not in (None, processes):
-        raise ValueError(
-            f"torchrun started {processes} processes, one a device. Expected devices "
-            f"to be {processes} or left out. Received: devices={devices}."
-        )
     if replicas() > 1:
         return
     if torch.cuda.is_available():
