@@ -113,6 +113,28 @@ def save(path, arrays, history):
     np.savez(path, *arrays, **history)
 
 
+def shard_kernels(devices):
+    """Keras's own, on JAX: every kernel is divided among the devices."""
+    import jax
+
+    jax.config.update("jax_num_cpu_devices", devices)
+    found = keras.distribution.list_devices()
+    mesh = keras.distribution.DeviceMesh((1, devices), ["batch", "model"], found)
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[".*kernel"] = (None, "model")
+    keras.distribution.set_distribution(
+        keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
+    )
+    model, history = train("VAE")
+    assert "model" in model.trainable_variables[0].value.sharding.spec
+    return model, history
+
+
 if __name__ == "__main__":
-    distribution.data_parallel(int(sys.argv[2]))
-    run(sys.argv[1], pathlib.Path(sys.argv[3]))
+    job, devices, folder = sys.argv[1:]
+    if job == "shard":
+        model, history = shard_kernels(int(devices))
+        save(pathlib.Path(folder) / "VAE.npz", weights(model), history)
+    else:
+        distribution.data_parallel(int(devices))
+        run(job, pathlib.Path(folder))

@@ -74,6 +74,24 @@ def test_every_replica_draws_other_numbers(python, tmp_path):
     assert (kept[: BATCH // 2] != kept[BATCH // 2 :]).any()
 
 
+if BACKEND == "jax":  # the others cannot
+
+    def test_kernels_on_two_devices_train_as_on_one(python, tmp_path):
+        python(SCRIPT, "shard", 2, tmp_path)
+        model, _ = train("VAE")
+        assert_alike(load(tmp_path / "VAE.npz")[0], weights(model))
+
+
+def test_a_recipe_trains_on_two_devices(python, tmp_path):
+    options = {"devices": 2, "epochs": 1, "limit": 96, "output": tmp_path}
+    arguments = [text for k, v in options.items() for text in (f"--{k}", v)]
+    shown = python("recipes/dcgan.py", *arguments).stdout
+    assert shown.count("Model, samples, history and scores") == 1
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"model.keras", "checkpoint.keras", "SavedModel", "samples"} <= written
+    assert kzoo.models and keras.saving.load_model(tmp_path / "model.keras")
+
+
 def test_a_checkpoint_of_two_devices_goes_on_with_one(python, tmp_path):
     python(SCRIPT, "two epochs", 2, tmp_path)
     resumed, history = train(
