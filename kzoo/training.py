@@ -1,5 +1,6 @@
 """What every model of the zoo shares: phases, optimizers, saving."""
 
+import contextlib
 import copy
 import inspect
 import math
@@ -156,7 +157,9 @@ class GenerativeModel(Verbs, keras.Model):
     ):
         """`keras.Model.fit` on images, or images and labels, checked before it starts.
 
-        Stops with a `FloatingPointError` that names the loss when one is not finite.
+        Data with a method `set_epoch`, such as a `kzoo.data.stream`, shuffle themselves
+        and are told which epoch begins. Stops with a `FloatingPointError` that names
+        the loss when one is not finite.
         """
         for argument in ("sample_weight", "class_weight"):
             if kwargs.get(argument) is not None:
@@ -168,9 +171,17 @@ class GenerativeModel(Verbs, keras.Model):
             checks.data(self.image_shape, self.num_classes, *data)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [StopOnNonFinite(), *keras.tree.flatten(callbacks or [])]
-        return super().fit(
-            x, y, batch_size, epochs, verbose=verbose, callbacks=callbacks, **kwargs
-        )
+        if hasattr(x, "set_epoch"):
+            _check_shuffles_itself(kwargs)
+            callbacks.append(
+                keras.callbacks.LambdaCallback(
+                    on_epoch_begin=lambda epoch, logs: x.set_epoch(epoch)
+                )
+            )
+        with _errors_of(x):
+            return super().fit(
+                x, y, batch_size, epochs, verbose=verbose, callbacks=callbacks, **kwargs
+            )
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """`keras.Model.evaluate`, with the data checked as in `fit`."""
@@ -293,6 +304,28 @@ class GenerativeModel(Verbs, keras.Model):
             if isinstance(value, dict) and "class_name" in value
         }
         return cls(**{**config, **nested})
+
+
+def _check_shuffles_itself(arguments):
+    """Keras is not to shuffle batches, nor to end an epoch elsewhere."""
+    arguments.setdefault("shuffle", False)
+    if arguments.get("steps_per_epoch"):
+        raise ValueError(
+            "Expected data with set_epoch to know how long an epoch is. Received: "
+            f"steps_per_epoch={arguments['steps_per_epoch']} in fit. Pass it to "
+            "kzoo.data.stream instead."
+        )
+
+
+@contextlib.contextmanager
+def _errors_of(data):
+    """TensorFlow reads data in a thread and hides an error there behind its own."""
+    try:
+        yield
+    except Exception:
+        if getattr(data, "failure", None) is not None:
+            raise data.failure from None
+        raise
 
 
 class MeanOfImages(keras.metrics.Mean):

@@ -2,10 +2,17 @@
 
 import functools
 import os
-import pathlib
 
-from kzoo.data.decoding import opened
-from kzoo.data.source import DatasetNotFound, Encoded, Source, digest, pick_split, stamp
+from kzoo.data.decoding import Unreadable, opened
+from kzoo.data.source import (
+    DatasetNotFound,
+    Encoded,
+    Source,
+    digest,
+    in_blocks,
+    pick_split,
+    stamp,
+)
 
 
 def find(folder, split):
@@ -21,9 +28,13 @@ def find(folder, split):
     root = pick_split(roots, split, f"the folder {folder}")
     classes = sorted({name for other in roots.values() for name in _subfolders(other)})
     labelled = _list_images(root, classes)
-    identity = digest(classes, [(*stamp(path), label) for path, label in labelled])
+    identity = functools.partial(_identity, classes, labelled)
     read = functools.partial(_read_folder, labelled)
     return Source(str(root), split, identity, read)
+
+
+def _identity(classes, labelled):
+    return digest(classes, [(*stamp(path), label) for path, label in labelled])
 
 
 def _subfolders(folder):
@@ -51,9 +62,17 @@ def _image_files(folder, recursive=True):
     found = []
     for parent, subfolders, names in os.walk(folder):
         subfolders[:] = [s for s in subfolders if recursive and not s.startswith(".")]
-        paths = (pathlib.Path(parent, n) for n in names if not n.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in _image_suffixes()]
-    return sorted(found)
+        images = (n for n in names if not n.startswith(".") and _is_image(n))
+        found += [os.path.join(parent, name) for name in images]
+    return sorted(found, key=_parts)
+
+
+def _parts(path):
+    return path.split(os.sep)
+
+
+def _is_image(name):
+    return os.path.splitext(name)[1].lower() in _image_suffixes()
 
 
 @functools.cache
@@ -67,10 +86,20 @@ def _image_suffixes():
 def _read_folder(labelled):
     # Every file is asked, so that the channels do not depend on the limit.
     mode = "L" if all(_is_gray(path) for path, _ in labelled) else "RGB"
-    examples = ((path, path, label) for path, label in labelled)
-    return Encoded(len(labelled), mode, examples)
+    pick = functools.partial(_pick_files, labelled)
+    has_labels = bool(labelled) and labelled[0][1] is not None
+    examples = in_blocks(pick, len(labelled))
+    return Encoded(len(labelled), mode, has_labels, examples, pick)
+
+
+def _pick_files(labelled, indices):
+    pairs = (labelled[i] for i in indices)
+    return [(path, path, label) for path, label in pairs]
 
 
 def _is_gray(path):
-    with opened(path, path) as image:
-        return image.mode in ("1", "L", "LA") or image.mode.startswith("I;16")
+    try:
+        with opened(path, path) as image:
+            return image.mode in ("1", "L", "LA") or image.mode.startswith("I;16")
+    except Unreadable:  # which is said when it is decoded
+        return True
