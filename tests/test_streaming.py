@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import pathlib
 import shutil
 import sys
 import warnings
@@ -165,7 +166,7 @@ def test_a_batch_without_a_readable_image_is_an_error(folder):
 
 def test_nothing_readable_is_an_error_at_once(tmp_path):
     spoil(tmp_path, *(f"{i}.png" for i in range(4)))
-    with pytest.raises(ValueError, match=r"corrupt_limit=2 .*0\.png.*1\.png.*2\.png"):
+    with pytest.raises(ValueError, match=r"corrupt_limit=2 .*\b0\.png.*1\.png.*2\.png"):
         data.stream(tmp_path, 2, corrupt_limit=2)
 
 
@@ -358,3 +359,14 @@ def test_too_many_unreadable_images_stop_fit(folder):
         pytest.raises(ValueError, match=r"corrupt_limit=1 .*\.png.*\.png"),
     ):
         fit(data.stream(folder, 5, corrupt_limit=1), 1)
+
+
+def test_a_pass_over_many_files_has_every_image_and_little_memory(tmp_path):
+    path = pathlib.Path(__file__).parents[1] / "benchmarks" / "streaming.py"
+    spec = importlib.util.spec_from_file_location("streaming_benchmark", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    benchmark.write(tmp_path, 500)
+    found = benchmark.memory(tmp_path, 500, batch_size=16, workers=0)
+    assert found["seen"] == 500
+    assert found["peak_over_baseline_mb"] < 500

@@ -44,7 +44,7 @@ def _subfolders(folder):
 
 def _list_images(root, classes):
     """Pairs of an image file and the index of its class; all have one, or none has."""
-    loose = _image_files(root, recursive=False)
+    loose = list(_image_files(root, recursive=False))
     pairs = [
         (path, label)
         for label, name in enumerate(classes)
@@ -59,16 +59,18 @@ def _list_images(root, classes):
 
 
 def _image_files(folder, recursive=True):
-    found = []
-    for parent, subfolders, names in os.walk(folder):
-        subfolders[:] = [s for s in subfolders if recursive and not s.startswith(".")]
-        images = (n for n in names if not n.startswith(".") and _is_image(n))
-        found += [os.path.join(parent, name) for name in images]
-    return sorted(found, key=_parts)
-
-
-def _parts(path):
-    return path.split(os.sep)
+    """Paths as strings, sorted folder by folder."""
+    parent, subfolders, names = next(os.walk(folder), (folder, [], []))
+    subfolders = set(subfolders)
+    for name in sorted([*subfolders, *names]):
+        path = os.path.join(parent, name)
+        if name.startswith("."):
+            continue
+        if name not in subfolders:
+            if _is_image(name):
+                yield path
+        elif recursive and not os.path.islink(path):
+            yield from _image_files(path)
 
 
 def _is_image(name):

@@ -87,8 +87,10 @@ class RandomAccess:
         return self.batches[position]
 
     def ahead(self, position):
-        buffer = self.grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD)
-        batches = self.batches[position:].to_iter_dataset(buffer)
+        threads, buffer = (2, 2) if self.workers else (THREADS, AHEAD)
+        batches = self.batches[position:].to_iter_dataset(
+            self.grain.ReadOptions(num_threads=threads, prefetch_buffer_size=buffer)
+        )
         if not self.workers:
             return iter(batches)
         _parse_flags()

@@ -43,7 +43,8 @@ def stream(
 
     Args:
         name, split, image_size, data_dir: as in `kzoo.data.load`; a folder of image
-            files or a TFDS set. What `load` draws or has embedded fits in memory.
+            files or a TFDS set. What `load` draws or has embedded fits in memory. Of a
+            folder every file is opened once, until one is not gray.
         batch_size: images a batch. The last batch of a pass has what is left.
         labels: whether batches are `(images, labels)` and not `images`. A model with
             `num_classes` wants labels, others refuse them.
@@ -154,8 +155,9 @@ def _reader(plan, encoded, assemble, workers):
 
 def _too_many(unreadable, limit):
     return ValueError(
-        f"Expected at most corrupt_limit={limit} unreadable images. Received: "
-        f"{'; '.join(unreadable)}. Replace or remove them, or raise the limit."
+        f"Expected at most corrupt_limit={limit} unreadable images, and one in each "
+        f"batch that is readable. Received: {'; '.join(unreadable)}. Replace or remove "
+        "them, or raise the limit."
     )
 
 
