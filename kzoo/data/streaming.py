@@ -182,7 +182,7 @@ class Stream(keras.utils.PyDataset):
         self.corrupt_limit, self.unreadable, self.failure = corrupt_limit, [], None
         self._reader, self._steps, self._epoch = reader, steps, 0
         self._last = self._next = None  # positions: asked for last, and read ahead
-        self._close = lambda: None
+        self._stop = lambda: None
         self._lock = threading.Lock()
 
     def __len__(self):
@@ -191,6 +191,11 @@ class Stream(keras.utils.PyDataset):
     def set_epoch(self, epoch):
         """Says which epoch the next batches are of, as a whole number from 0."""
         self._epoch = checks.whole_number("epoch", epoch)
+
+    def close(self):
+        """Stops reading ahead, and with it the workers; the next batches start it."""
+        self._stop()
+        self._next = None
 
     def __getitem__(self, index):
         if not 0 <= index < len(self):
@@ -201,6 +206,7 @@ class Stream(keras.utils.PyDataset):
                 self._count_unreadable(unreadable, images)
         except Exception as error:
             self.failure = error
+            self.close()
             raise
         self.failure = None
         return images if labels is None else (images, labels)
@@ -215,10 +221,10 @@ class Stream(keras.utils.PyDataset):
         return next(self._batches)
 
     def _read_ahead(self, position):
-        self._close()
+        self.close()
         self._batches = self._reader.ahead(position)
         # Or processes would outlive the stream.
-        self._close = weakref.finalize(self, self._batches.close)
+        self._stop = weakref.finalize(self, self._batches.close)
 
     def _count_unreadable(self, unreadable, images):
         for name in unreadable:
