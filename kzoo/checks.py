@@ -23,9 +23,14 @@ def some_of(argument, names, known):
 
 def positive_int(argument, value):
     """Raises a `ValueError` unless `value` is a whole number of at least 1."""
-    if not isinstance(value, int | np.integer) or value < 1:
+    return whole_number(argument, value, least=1)
+
+
+def whole_number(argument, value, least=0):
+    """Raises a `ValueError` unless `value` is a whole number of at least `least`."""
+    if not isinstance(value, int | np.integer) or value < least:
         raise ValueError(
-            f"Expected {argument} to be a whole number of at least 1. "
+            f"Expected {argument} to be a whole number of at least {least}. "
             f"Received: {argument}={value!r}."
         )
     return int(value)

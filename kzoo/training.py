@@ -1,5 +1,6 @@
 """What every model of the zoo shares: phases, optimizers, saving."""
 
+import contextlib
 import copy
 import inspect
 import math
@@ -47,6 +48,7 @@ class GenerativeModel(Verbs, keras.Model):
             num_classes = checks.positive_int("num_classes", num_classes)
         self.num_classes = num_classes
         self.own_networks = ()
+        self.own_batches = False  # of this process alone, or to be divided
         self.seed = keras.random.SeedGenerator()
 
     def add_network(self, name, own, build, inputs, outputs):
@@ -156,31 +158,67 @@ class GenerativeModel(Verbs, keras.Model):
     ):
         """`keras.Model.fit` on images, or images and labels, checked before it starts.
 
-        Stops with a `FloatingPointError` that names the loss when one is not finite.
+        Data with a method `set_epoch`, such as a `kzoo.data.stream`, shuffle themselves
+        and are told which epoch begins. Stops with a `FloatingPointError` that names
+        the loss when one is not finite.
         """
         for argument in ("sample_weight", "class_weight"):
             if kwargs.get(argument) is not None:
                 raise ValueError(WEIGHTS.format(argument))
         checks.data(self.image_shape, self.num_classes, x, y)
+        x, y, own_batch_size = self._own_share(x, y, batch_size)
         if kwargs.get("validation_data") is not None:
             data = kwargs["validation_data"]
             data = data if isinstance(data, tuple) else (data,)
             checks.data(self.image_shape, self.num_classes, *data)
+            size = kwargs.get("validation_batch_size") or batch_size
+            *data, size = self._own_share(*data, *[None] * (2 - len(data)), size)
+            kwargs |= {"validation_data": tuple(data), "validation_batch_size": size}
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [StopOnNonFinite(), *keras.tree.flatten(callbacks or [])]
-        checks.shared_alike(x, batch_size, backend.replicas())
-        x, y, batch_size = backend.own_share(x, y, batch_size)
+        if hasattr(x, "set_epoch"):
+            _check_shuffles_itself(kwargs)
+            callbacks.append(
+                keras.callbacks.LambdaCallback(
+                    on_epoch_begin=lambda epoch, logs: x.set_epoch(epoch)
+                )
+            )
         backend.synchronize([*self.variables, *self.optimizer.variables])
-        verbose = verbose if backend.is_chief() else 0
-        return super().fit(
-            x, y, batch_size, epochs, verbose=verbose, callbacks=callbacks, **kwargs
-        )
+        kwargs["verbose"] = verbose if backend.is_chief() else 0
+        with self._reading(x):
+            return super().fit(
+                x, y, own_batch_size, epochs, callbacks=callbacks, **kwargs
+            )
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
         """`keras.Model.evaluate`, with the data checked as in `fit`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
             checks.data(self.image_shape, self.num_classes, x, y)
-        return super().evaluate(x, y, *args, **kwargs)
+            x, y, batch_size = self._own_share(x, y, batch_size)
+        with self._reading(x):
+            return super().evaluate(x, y, batch_size, *args, **kwargs)
+
+    def _own_share(self, x, y, batch_size):
+        """Data for this process, if others train on the rest."""
+        checks.shared_alike(x, batch_size, backend.replicas())
+        return backend.own_share(x, y, batch_size)
+
+    @contextlib.contextmanager
+    def _reading(self, data):
+        """Says whether the batches of `data` are for this process alone.
+
+        And names its errors: TensorFlow reads data in a thread and hides one there.
+        """
+        before = self.own_batches
+        self.own_batches = getattr(data, "shard", (0, 1))[1] > 1
+        try:
+            yield
+        except Exception:
+            if getattr(data, "failure", None) is not None:
+                raise data.failure from None
+            raise
+        finally:
+            self.own_batches = before
 
     def unpack(self, data):
         """A batch as `(images, labels)`: float32 images in [0, 1], labels or None."""
@@ -306,6 +344,17 @@ class GenerativeModel(Verbs, keras.Model):
             if isinstance(value, dict) and "class_name" in value
         }
         return cls(**{**config, **nested})
+
+
+def _check_shuffles_itself(arguments):
+    """Keras is not to shuffle batches, nor to end an epoch elsewhere."""
+    arguments.setdefault("shuffle", False)
+    if arguments.get("steps_per_epoch"):
+        raise ValueError(
+            "Expected data with set_epoch to know how long an epoch is. Received: "
+            f"steps_per_epoch={arguments['steps_per_epoch']} in fit. Pass it to "
+            "kzoo.data.stream instead."
+        )
 
 
 class MeanOfImages(keras.metrics.Mean):

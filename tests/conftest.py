@@ -38,6 +38,16 @@ def _forget_compiled():
         jax.clear_caches()
 
 
+@pytest.fixture(scope="session")
+def prepared():
+    """The folder of the real sets, or a skip; in CI they have to be there."""
+    folder = os.environ.get("KZOO_TEST_TFDS") or ROOT.parent / "shared" / "tfds"
+    if not pathlib.Path(folder, "array_record", "mnist").is_dir():
+        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        missing(f"needs the prepared sets in {folder}, or KZOO_TEST_TFDS to name them")
+    return pathlib.Path(folder)
+
+
 @pytest.fixture
 def python():
     """Runs Python in a subprocess; returns what it printed, fails if it fails."""

@@ -15,7 +15,7 @@ ALLOWED = {
     "checks": set(),
     "files": set(),
     "metrics": {"backend", "checks", "files"},
-    "data": {"checks", "files"},
+    "data": {"backend", "checks", "files"},
     "callbacks": {"backend", "checks", "files", "metrics"},
     "__main__": {"data", "metrics"},
     "losses": set(),

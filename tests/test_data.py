@@ -15,24 +15,12 @@ from PIL import Image
 
 from kzoo import data
 
-ROOT = pathlib.Path(__file__).parents[1]
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("KZOO_CACHE", str(folder))
     return folder
-
-
-@pytest.fixture(scope="session")
-def prepared():
-    """The folder of the real sets, or a skip; in CI they have to be there."""
-    folder = os.environ.get("KZOO_TEST_TFDS") or ROOT.parent / "shared" / "tfds"
-    if not pathlib.Path(folder, "array_record", "mnist").is_dir():
-        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        missing(f"needs the prepared sets in {folder}, or KZOO_TEST_TFDS to name them")
-    return pathlib.Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,8 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
   parts of all of them, without gradients, by `whole_batch(x)`; on JAX a step sees the
   whole batch anyway, and the compiler divides it. `synchronize(variables)` makes the
   processes start alike; of them `is_chief()` is the one that writes files.
-  `own_share(x, y, batch_size)` is what a process gives to `fit`. Within `by_itself()` a
+  `own_share(x, y, batch_size)` is what a process gives to `fit`, `data_shard()` which
+  part of a data set, `(index, count)`, it should read. Within `by_itself()` a
   process does what the others do not do, and `alone(variables)` ends all this.
 """
 
@@ -48,6 +49,7 @@ batch_normalization = chosen.batch_normalization
 by_itself = chosen.by_itself
 convolution = chosen.convolution
 data_parallel = chosen.data_parallel
+data_shard = chosen.data_shard
 inference = chosen.inference
 input_gradient = chosen.input_gradient
 is_chief = chosen.is_chief
@@ -68,6 +70,7 @@ __all__ = [
     "by_itself",
     "convolution",
     "data_parallel",
+    "data_shard",
     "inference",
     "input_gradient",
     "is_chief",

@@ -146,8 +146,12 @@ def by_itself():
         tf.distribute.experimental_set_strategy(strategy)
 
 
+def data_shard():
+    return 0, 1  # a strategy divides batches
+
+
 def own_share(x, y, batch_size):
-    return x, y, batch_size  # a strategy divides batches
+    return x, y, batch_size
 
 
 def alone(variables):

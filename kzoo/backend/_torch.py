@@ -19,6 +19,7 @@ from kzoo.backend._torch_processes import (  # noqa: F401
     alone,
     averaged,
     by_itself,
+    data_shard,
     data_parallel,
     is_chief,
     own_share,
@@ -40,7 +41,8 @@ def portable_step(step):
     @functools.wraps(step)
     @torch.compiler.disable  # each phase is compiled by itself
     def stateful(self, data):
-        return step(self, *map(share, self.unpack(data)))
+        batch = self.unpack(data)
+        return step(self, *(batch if self.own_batches else map(share, batch)))
 
     return stateful
 

@@ -1,24 +1,24 @@
-"""Image data sets as numpy arrays, decoded once and then read from a cache.
+"""Image data sets as numpy arrays, or as streams of batches.
 
 `load` knows scikit-learn's embedded digits, sets that are drawn, folders of image
 files, and every prepared image set of TensorFlow Datasets (TFDS). `sprites` returns the
-factors of its images as well.
+factors of its images as well. `stream` reads folders and TFDS sets that do not fit in
+memory, a batch at a time.
 
-The cache is the folder that the environment variable `KZOO_CACHE` names, by default
-`~/.cache/kzoo`. Nothing else is kept there: delete it at any time.
+What `load` decodes it keeps in a cache, the folder that the environment variable
+`KZOO_CACHE` names, by default `~/.cache/kzoo`. Nothing else is kept there: delete it at
+any time.
 """
 
 import functools
-import os
-import pathlib
-import re
 
 from kzoo import checks
-from kzoo.data import cache, decoding, digits, folders, prepared, shapes, synthetic
+from kzoo.data import cache, decoding, finding, shapes, synthetic
 from kzoo.data.shapes import FACTORS as SPRITE_FACTORS
 from kzoo.data.shapes import SHAPES as SPRITE_SHAPES
 from kzoo.data.shapes import sprites
 from kzoo.data.source import DatasetNotFound
+from kzoo.data.streaming import stream
 from kzoo.data.synthetic import MIXTURES
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "DatasetNotFound",
     "load",
     "sprites",
+    "stream",
 ]
 
 
@@ -82,7 +83,7 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
     ((16, 8, 8, 1), (16,))
     """
     limit = None if limit is None else checks.positive_int("limit", limit)
-    image_size = _checked_size(image_size)
+    image_size = finding.checked_size(image_size)
     if isinstance(name, str) and name in MIXTURES:
         return synthetic.mixture(name, split, limit)
     if name == "stacked_mnist":
@@ -90,51 +91,17 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
         return synthetic.stacked_mnist(split, limit, mnist)
     if name == "sprites":
         return shapes.load_split(split, limit, image_size)
-    source = _find(name, split, data_dir)
+    source = finding.find(name, split, data_dir)
+    path = functools.partial(cache.path_of, source, source.identity(), image_size)
     for cached_limit in dict.fromkeys((limit, None)):
-        cached = cache.read(cache.path_of(source, image_size, cached_limit), limit)
+        cached = cache.read(path(cached_limit), limit)
         if cached is not None:
             return cached
     images, labels = decoding.decode(source, image_size, limit)
     kept_limit = limit if limit == len(images) else None  # a larger one limits nothing
-    cache.write(cache.path_of(source, image_size, kept_limit), images, labels)
+    cache.write(path(kept_limit), images, labels)
     return images, labels
 
 
 def _mnist(image_size, data_dir, split):
     return load("mnist", split, image_size, data_dir=data_dir)
-
-
-def _checked_size(size):
-    if size is None:
-        return None
-    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(pair) != 2:
-        raise ValueError(
-            "Expected image_size to be a whole number or (height, width). "
-            f"Received: image_size={size!r}."
-        )
-    return tuple(checks.positive_int("image_size", side) for side in pair)
-
-
-def _find(name, split, data_dir):
-    """The `Source` of a split. Fast: it imports nothing that reads images."""
-    if not isinstance(name, str | os.PathLike) or not isinstance(split, str):
-        raise ValueError(
-            "Expected name to be a string or a path, and split a string. "
-            f"Received: name={name!r}, split={split!r}."
-        )
-    if name == "digits":
-        return digits.find(split)
-    if _means_folder(name):
-        return folders.find(pathlib.Path(name).expanduser(), split)
-    return prepared.find(name, split, data_dir)
-
-
-def _means_folder(name):
-    if isinstance(name, os.PathLike):
-        return True
-    # TFDS writes a set's configuration behind a slash: "lsun/bedroom".
-    configured = re.fullmatch(r"\w+/\w[\w.-]*(:[\d.*]+)?", name)
-    separated = "/" in name or os.sep in name
-    return separated and (not configured or pathlib.Path(name).is_dir())

@@ -14,10 +14,10 @@ from kzoo.data.source import digest
 CACHE_FORMAT = 1  # to be changed whenever the same source would be decoded differently
 
 
-def path_of(source, image_size, limit):
+def path_of(source, identity, image_size, limit):
     folder = os.environ.get("KZOO_CACHE") or os.path.join("~", ".cache", "kzoo")
     name = re.sub(r"[^\w.-]+", "-", f"{source.title}-{source.split}")[-60:].strip("-.")
-    key = digest(CACHE_FORMAT, *source[:3], image_size, limit)
+    key = digest(CACHE_FORMAT, source.title, source.split, identity, image_size, limit)
     return pathlib.Path(os.path.expanduser(folder), f"{name}-{key}.npz")
 
 

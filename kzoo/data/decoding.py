@@ -12,6 +12,16 @@ import numpy as np
 PROGRESS_FROM = 5000  # images; fewer are there before a progress bar can be read
 
 
+class Unreadable(ValueError):
+    """An image that cannot be decoded; `received` says which one, and why."""
+
+    def __init__(self, received):
+        super().__init__(
+            f"Expected a readable image. Received: {received}. Replace it or remove it."
+        )
+        self.received = received
+
+
 def decode(source, image_size, limit):
     from tqdm import tqdm
 
@@ -22,10 +32,10 @@ def decode(source, image_size, limit):
             f"Expected images in {source.title}, split {source.split!r}. "
             "Received: none."
         )
-    pixels = functools.partial(_pixels, encoded.mode, image_size)
+    decode_one = functools.partial(pixels, encoded.mode, image_size)
     examples = itertools.islice(encoded.examples, count)
     progress = {"desc": f"Decoding {source.title}", "disable": count <= PROGRESS_FROM}
-    with tqdm(_in_threads(pixels, examples), total=count, **progress) as decoded:
+    with tqdm(_in_threads(decode_one, examples), total=count, **progress) as decoded:
         return _stack(decoded, count)
 
 
@@ -47,23 +57,32 @@ def _stack(decoded, count):
     labels = None if label is None else np.empty(count, np.int32)
     together = itertools.chain([(first, image, label)], decoded)
     for index, (where, image, label) in enumerate(together):
-        if image.shape != images.shape[1:]:
-            raise ValueError(
-                "Expected images of one size, as image_size is not given. Received: "
-                f"{images.shape[1:3]} ({first}) and {image.shape[:2]} ({where}). "
-                "Pass image_size=(height, width)."
-            )
+        check_size(images.shape[1:], first, image.shape, where)
         images[index] = image
         if labels is not None:
             labels[index] = label
     return images, labels
 
 
-def _pixels(mode, image_size, where, encoded, label):
+def check_size(expected, first, shape, where):
+    if shape != expected:
+        raise ValueError(
+            "Expected images of one size, as image_size is not given. Received: "
+            f"{expected[:2]} ({first}) and {shape[:2]} ({where}). "
+            "Pass image_size=(height, width)."
+        )
+
+
+def pixels(mode, image_size, where, encoded, label):
+    """An example with uint8 `(height, width, channels)` in the place of its image.
+
+    Raises:
+        Unreadable: if it cannot be decoded.
+    """
     with opened(encoded, where) as image:
         image = _converted(image, mode)
-        pixels = np.asarray(_fitted(image, image_size) if image_size else image)
-    return where, pixels.reshape(*pixels.shape[:2], -1), label
+        array = np.asarray(_fitted(image, image_size) if image_size else image)
+    return where, array.reshape(*array.shape[:2], -1), label
 
 
 @contextlib.contextmanager
@@ -72,6 +91,8 @@ def opened(encoded, where):
     from PIL import Image
 
     try:
+        if isinstance(encoded, Exception):
+            raise encoded
         if isinstance(encoded, np.ndarray):
             yield Image.fromarray(encoded)
         else:
@@ -79,10 +100,7 @@ def opened(encoded, where):
             with Image.open(file) as image:
                 yield image
     except Exception as error:  # Pillow's formats raise all sorts of them
-        raise ValueError(
-            f"Expected a readable image. Received: {where} ({error}). Replace it or "
-            "remove it."
-        ) from error
+        raise Unreadable(f"{where} ({error})") from error
 
 
 def _converted(image, mode):

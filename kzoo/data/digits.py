@@ -13,7 +13,7 @@ DIGITS_TRAIN = 1500  # of the 1797 digits; the others are the test split
 def find(split):
     parts = {"train": slice(DIGITS_TRAIN), "test": slice(DIGITS_TRAIN, None)}
     part = pick_split(parts, split, "digits")
-    return Source("digits", split, "", functools.partial(_read_digits, part))
+    return Source("digits", split, lambda: "", functools.partial(_read_digits, part))
 
 
 def _read_digits(part):
@@ -22,4 +22,4 @@ def _read_digits(part):
     images, labels = load_digits(return_X_y=True)
     images = np.rint(images[part] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     examples = zip(itertools.repeat("digits"), images, labels[part], strict=False)
-    return Encoded(len(images), "L", examples)
+    return Encoded(len(images), "L", True, examples)

@@ -2,10 +2,17 @@
 
 import functools
 import os
-import pathlib
 
-from kzoo.data.decoding import opened
-from kzoo.data.source import DatasetNotFound, Encoded, Source, digest, pick_split, stamp
+from kzoo.data.decoding import Unreadable, opened
+from kzoo.data.source import (
+    DatasetNotFound,
+    Encoded,
+    Source,
+    digest,
+    in_blocks,
+    pick_split,
+    stamp,
+)
 
 
 def find(folder, split):
@@ -21,9 +28,13 @@ def find(folder, split):
     root = pick_split(roots, split, f"the folder {folder}")
     classes = sorted({name for other in roots.values() for name in _subfolders(other)})
     labelled = _list_images(root, classes)
-    identity = digest(classes, [(*stamp(path), label) for path, label in labelled])
+    identity = functools.partial(_identity, classes, labelled)
     read = functools.partial(_read_folder, labelled)
     return Source(str(root), split, identity, read)
+
+
+def _identity(classes, labelled):
+    return digest(classes, [(*stamp(path), label) for path, label in labelled])
 
 
 def _subfolders(folder):
@@ -33,7 +44,7 @@ def _subfolders(folder):
 
 def _list_images(root, classes):
     """Pairs of an image file and the index of its class; all have one, or none has."""
-    loose = _image_files(root, recursive=False)
+    loose = list(_image_files(root, recursive=False))
     pairs = [
         (path, label)
         for label, name in enumerate(classes)
@@ -48,12 +59,22 @@ def _list_images(root, classes):
 
 
 def _image_files(folder, recursive=True):
-    found = []
-    for parent, subfolders, names in os.walk(folder):
-        subfolders[:] = [s for s in subfolders if recursive and not s.startswith(".")]
-        paths = (pathlib.Path(parent, n) for n in names if not n.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in _image_suffixes()]
-    return sorted(found)
+    """Paths as strings, sorted folder by folder."""
+    parent, subfolders, names = next(os.walk(folder), (folder, [], []))
+    subfolders = set(subfolders)
+    for name in sorted([*subfolders, *names]):
+        path = os.path.join(parent, name)
+        if name.startswith("."):
+            continue
+        if name not in subfolders:
+            if _is_image(name):
+                yield path
+        elif recursive and not os.path.islink(path):
+            yield from _image_files(path)
+
+
+def _is_image(name):
+    return os.path.splitext(name)[1].lower() in _image_suffixes()
 
 
 @functools.cache
@@ -67,10 +88,20 @@ def _image_suffixes():
 def _read_folder(labelled):
     # Every file is asked, so that the channels do not depend on the limit.
     mode = "L" if all(_is_gray(path) for path, _ in labelled) else "RGB"
-    examples = ((path, path, label) for path, label in labelled)
-    return Encoded(len(labelled), mode, examples)
+    pick = functools.partial(_pick_files, labelled)
+    has_labels = bool(labelled) and labelled[0][1] is not None
+    examples = in_blocks(pick, len(labelled))
+    return Encoded(len(labelled), mode, has_labels, examples, pick)
+
+
+def _pick_files(labelled, indices):
+    pairs = (labelled[i] for i in indices)
+    return [(path, path, label) for path, label in pairs]
 
 
 def _is_gray(path):
-    with opened(path, path) as image:
-        return image.mode in ("1", "L", "LA") or image.mode.startswith("I;16")
+    try:
+        with opened(path, path) as image:
+            return image.mode in ("1", "L", "LA") or image.mode.startswith("I;16")
+    except Unreadable:  # which is said when it is decoded
+        return True

@@ -12,7 +12,9 @@ import shlex
 
 import numpy as np
 
-from kzoo.data.source import DatasetNotFound, Encoded, Source, digest, stamp
+from kzoo.data.source import DatasetNotFound, Encoded, Source, digest, in_blocks, stamp
+
+SHUFFLE_BUFFER = 2048  # encoded images of TFRecord files
 
 
 def find(name, split, data_dir):
@@ -21,9 +23,13 @@ def find(name, split, data_dir):
     folder = _newest_version(root, name)
     if folder is None:
         raise DatasetNotFound(_how_to_find(name, root))
-    identity = digest(sorted(map(stamp, folder.resolve().iterdir())))
+    identity = functools.partial(_identity, folder)
     read = functools.partial(_read_prepared, root, folder, name, split)
     return Source(name, split, identity, read)
+
+
+def _identity(folder):
+    return digest(sorted(map(stamp, folder.resolve().iterdir())))
 
 
 def _newest_version(root, name):
@@ -83,15 +89,17 @@ def _read_prepared(root, folder, name, split):
     builder = tfds.builder_from_directory(folder, file_format=file_format)
     count = _count(builder.info.splits, split, name)
     mode, labelled = _checked_features(dict(builder.info.features.items()), name)
-    if random_access:
-        pairs = _array_records(builder, split, count)
-    else:
-        pairs = _tfrecords(builder, split, labelled)
-    examples = (
-        (f"{name} {split} image {index}", image, label if labelled else None)
-        for index, (image, label) in enumerate(pairs)
-    )
-    return Encoded(count, mode, examples)
+    if not random_access:
+        ordered = functools.partial(_tfrecords, builder, split, labelled)
+        return Encoded(count, mode, labelled, ordered(), ordered=ordered)
+    raw = {"image": tfds.decode.SkipDecoding()}
+    records = builder.as_data_source(split=split, decoders=raw)
+    files = [
+        (pathlib.Path(part.filename).name, part.skip, part.take)
+        for part in builder.info.splits[split].file_instructions
+    ]
+    pick = functools.partial(_pick_records, records, files, labelled)
+    return Encoded(count, mode, labelled, in_blocks(pick, count), pick)
 
 
 def _how_to_reprepare(name, root, folder):
@@ -131,30 +139,61 @@ def _checked_features(features, name):
     return mode, scalar and np.issubdtype(label.np_dtype, np.integer)
 
 
-def _array_records(builder, split, count):
+def _pick_records(records, files, labelled, indices):
+    indices = [int(i) for i in indices]
+    try:
+        picked = records.__getitems__(indices)
+    except Exception:  # the module for array_record has no class of its own for them
+        picked = [_record_or_error(records, i) for i in indices]
+    return [
+        (_place(files, i), one["image"], one.get("label") if labelled else None)
+        for i, one in zip(indices, picked, strict=True)
+    ]
+
+
+def _record_or_error(records, index):
+    try:
+        return records[index]
+    except Exception as error:
+        return {"image": error}
+
+
+def _place(files, index):
+    """The file that a record is in and its number there, as TFDS writes them."""
+    for name, skip, take in files:
+        if index < take:
+            return f"{name}__{skip + index}"
+        index -= take
+    raise IndexError(index)
+
+
+def _tfrecords(builder, split, labelled, seed=None):
+    """All examples, in the order of the split or, with a seed, in a random one.
+
+    Files are read in random order, sixteen at a time, and images shuffled on the way
+    through a buffer: TFRecord files can only be read from the beginning.
+    """
     import tensorflow_datasets as tfds
 
-    raw = {"image": tfds.decode.SkipDecoding()}
-    records = builder.as_data_source(split=split, decoders=raw)
-    for start in range(0, count, 512):  # in blocks: four times as fast as one by one
-        block = range(start, min(start + 512, count))
-        for example in records.__getitems__(list(block)):
-            yield example["image"], example.get("label")
-
-
-def _tfrecords(builder, split, labelled):
-    import tensorflow_datasets as tfds
-
-    batches = builder.as_dataset(
+    config = tfds.ReadConfig(
+        add_tfds_id=True,
+        try_autocache=False,
+        shuffle_seed=seed,
+        # One file after the other, so that the order is that of array_record.
+        interleave_cycle_length=1 if seed is None else 16,
+    )
+    dataset = builder.as_dataset(
         split=split,
-        batch_size=512,
+        shuffle_files=seed is not None,
         decoders=tfds.decode.PartialDecoding(
             {"image": True, "label": labelled},
             decoders={"image": tfds.decode.SkipDecoding()},
         ),
-        # One file after the other, so that the order is that of array_record.
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        read_config=config,
     )
-    for batch in tfds.as_numpy(batches):
+    if seed is not None:
+        dataset = dataset.shuffle(SHUFFLE_BUFFER, seed)
+    for batch in tfds.as_numpy(dataset.batch(64)):
+        places = [place.decode() for place in batch["tfds_id"]]
         labels = batch.get("label", itertools.repeat(None))
-        yield from zip(batch["image"], labels, strict=False)
+        yield from zip(places, batch["image"], labels, strict=False)

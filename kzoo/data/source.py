@@ -1,6 +1,7 @@
 """One split of a data set, before it is decoded."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -14,16 +15,30 @@ class Source(NamedTuple):
 
     title: str
     split: str
-    identity: str  # differs whenever the images may differ
+    identity: Callable  # to a string that differs whenever the images may differ
     read: Callable  # without arguments, to Encoded
 
 
 class Encoded(NamedTuple):
-    """All images of one split, still encoded."""
+    """All images of one split, still encoded.
+
+    An example is a tuple (where it is, the image, label or None). The image is a path,
+    bytes, an array, or the exception that reading it raised.
+    """
 
     count: int
     mode: str  # the Pillow mode that every image is converted to
-    examples: Iterator  # of (where it is, path or bytes or array, label or None)
+    labelled: bool
+    examples: Iterator  # in the order of the split
+    pick: Callable | None = None  # of indices, to a list of examples
+    # Where there is no `pick`: of a seed or None, to examples in that seed's order
+    ordered: Callable | None = None
+
+
+def in_blocks(pick, count, size=512):
+    """All examples in order, picked many at once, which is faster than one by one."""
+    for start in range(0, count, size):
+        yield from pick(range(start, min(start + size, count)))
 
 
 def pick_split(splits, split, title):
@@ -40,5 +55,5 @@ def digest(*parts):
 
 
 def stamp(path):
-    stat = path.stat()
+    stat = os.stat(path)
     return str(path), stat.st_size, stat.st_mtime_ns
