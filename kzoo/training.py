@@ -210,7 +210,7 @@ class GenerativeModel(Verbs, keras.Model):
         And names its errors: TensorFlow reads data in a thread and hides one there.
         """
         before = self.own_batches
-        self.own_batches = getattr(data, "shard", (0, 1))[1] > 1
+        self.own_batches = getattr(data, "data_shard", (0, 1))[1] > 1
         try:
             yield
         except Exception:

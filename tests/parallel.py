@@ -41,14 +41,15 @@ def noise(shape, draw=None):
     return ops.tile(ops.convert_to_tensor(half), [times] + [1] * (len(shape) - 1))
 
 
-def train(name, epochs=1, **arguments):
+def train(name, epochs=1, images=IMAGES, **arguments):
     """Trains on fixed noise; returns the model and its history."""
     keras.utils.set_random_seed(3)
     model = MODELS[name]()
     model.compile()
     model.noise = noise
-    arguments = {"batch_size": BATCH, "verbose": 0} | arguments
-    return model, model.fit(IMAGES, epochs=epochs, **arguments).history
+    size = None if hasattr(images, "set_epoch") else BATCH
+    arguments = {"batch_size": size, "verbose": 0} | arguments
+    return model, model.fit(images, epochs=epochs, **arguments).history
 
 
 def weights(model):
@@ -95,6 +96,11 @@ def run(job, folder):
         model.fit(IMAGES[:BATCH], batch_size=BATCH, verbose=0)
         distribution.finish(model)
         save(folder / "draws.npz", [np.array(ops.convert_to_numpy(model.drawn))], {})
+    elif job == "stream":
+        stream = kzoo.data.stream(folder / "images", BATCH, shuffle=False)
+        model, history = train("VAE", images=stream)
+        save(folder / f"VAE{of_process}.npz", weights(model), history)
+        (folder / f"shard{of_process}").write_text(str(stream.num_images))
     else:
         epochs = {"two epochs": 2, "many epochs": 5000}[job]
         train("DCGAN", epochs, callbacks=[Checkpoint(folder / "run.keras")])

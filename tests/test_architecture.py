@@ -15,6 +15,7 @@ ALLOWED = {
     "checks": set(),
     "files": set(),
     "metrics": {"backend", "checks", "files"},
+    "distribution": {"backend", "checks"},
     "data": {"backend", "checks", "files"},
     "callbacks": {"backend", "checks", "files", "metrics"},
     "__main__": {"data", "metrics"},

@@ -74,6 +74,25 @@ def test_every_replica_draws_other_numbers(python, tmp_path):
     assert (kept[: BATCH // 2] != kept[BATCH // 2 :]).any()
 
 
+def test_a_stream_is_divided_among_processes(python, tmp_path):
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(IMAGES[: 4 * BATCH]):
+        path = tmp_path / "images" / f"{number:03}.png"
+        keras.utils.save_img(path, 255 * image, scale=False)
+    python(SCRIPT, "stream", 2, tmp_path)
+    arrays, logs = load(tmp_path / "VAE.npz")
+    processes = 2 if BACKEND == "torch" else 1  # a device each, or one for both
+    assert int((tmp_path / "shard").read_text()) == 4 * BATCH // processes
+    if processes == 2:
+        assert_alike(arrays, load(tmp_path / "VAE-other.npz")[0], tolerance=0)
+    else:
+        model, _ = train(
+            "VAE", images=kzoo.data.load(tmp_path / "images")[0], shuffle=False
+        )
+        assert_alike(arrays, weights(model))
+    assert np.isfinite(logs["loss"]).all()
+
+
 if BACKEND == "jax":  # the others cannot
 
     def test_kernels_on_two_devices_train_as_on_one(python, tmp_path):

@@ -114,8 +114,8 @@ def test_short_epochs_go_on_within_the_pass(folder):
     assert flat(epoch(short, number) for number in range(5)) == passes
 
 
-def test_hosts_read_disjoint_parts_in_as_many_steps(folder):
-    streams = [data.stream(folder, 3, shard=(i, 3)) for i in range(3)]
+def test_processes_read_disjoint_parts_in_as_many_steps(folder):
+    streams = [data.stream(folder, 9, shard=(i, 3)) for i in range(3)]
     assert [stream.num_images for stream in streams] == [7, 7, 7]
     for number in range(2):
         parts = [epoch(stream, number) for stream in streams]
@@ -370,3 +370,8 @@ def test_a_pass_over_many_files_has_every_image_and_little_memory(tmp_path):
     found = benchmark.memory(tmp_path, 500, batch_size=16, workers=0)
     assert found["seen"] == 500
     assert found["peak_over_baseline_mb"] < 500
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(folder):
+    with pytest.raises(ValueError, match="divides among 2"):
+        data.stream(folder, 5, shard=(0, 2))

@@ -185,14 +185,14 @@ class Stream(keras.utils.PyDataset):
     Attributes:
         image_shape: `(height, width, channels)`.
         num_images: images that this process reads in a pass.
-        shard: `(index, count)`, which part of the set it reads.
+        data_shard: `(index, count)`, which part of the set it reads.
         unreadable: names of the images that could not be read so far.
         failure: the exception that reading the last batch raised, or None.
     """
 
     def __init__(self, reader, steps, image_shape, num_images, corrupt_limit, shard):
         super().__init__()
-        self.shard = shard
+        self.data_shard = shard
         self.image_shape, self.num_images = image_shape, num_images
         self.corrupt_limit, self.unreadable, self.failure = corrupt_limit, [], None
         self._reader, self._steps, self._epoch = reader, steps, 0
