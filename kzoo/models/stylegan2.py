@@ -57,8 +57,8 @@ class StyleGAN2(GAN):
         loss, penalty, penalty_every: as in `GAN`.
         penalty_weight: what `r1`, half the squared slope, is multiplied by. It is a
             quarter of the paper's gamma, as slopes are of images in [0, 1], twice those
-            of images in [-1, 1]. The paper's is 10 or more for 1024 pixels, and the
-            sum in the slope grows with them.
+            of images in [-1, 1]. The paper's is 10 or more for 1024 pixels. On MNIST of
+            16 pixels 0.1 let the generator collapse within 900 steps, 1 did not.
         ema: decay of the average of the generator's weights that makes the samples, or
             None; see `GAN`. The paper halves a weight's share in 10,000 images,
             0.995 for batches of 72.
@@ -90,7 +90,7 @@ class StyleGAN2(GAN):
         psi=1.0,
         loss="non_saturating",
         penalty="r1",
-        penalty_weight=0.1,
+        penalty_weight=1.0,
         penalty_every=16,
         ema=0.995,
         num_classes=None,
