@@ -198,6 +198,9 @@ class GenerativeModel(Verbs, keras.Model):
         with self._reading(x):
             return super().evaluate(x, y, batch_size, *args, **kwargs)
 
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        """Nothing is left to build. Keras would add up uint8 images over workers."""
+
     def _own_share(self, x, y, batch_size):
         """Data for this process, if others train on the rest."""
         checks.shared_alike(x, batch_size, backend.replicas())

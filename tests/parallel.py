@@ -103,7 +103,8 @@ def run(job, folder):
         (folder / f"shard{of_process}").write_text(str(stream.num_images))
     else:
         epochs = {"two epochs": 2, "many epochs": 5000}[job]
-        train("DCGAN", epochs, callbacks=[Checkpoint(folder / "run.keras")])
+        images = np.uint8(255 * IMAGES) if epochs > 2 else IMAGES
+        train("DCGAN", epochs, images, callbacks=[Checkpoint(folder / "run.keras")])
 
 
 def check_copies(model):
