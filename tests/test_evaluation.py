@@ -8,7 +8,7 @@ import pytest
 from conformance import compiled
 from conftest import wave
 from keras import layers
-from test_data import prepared, real, session_cache  # noqa: F401
+from test_data import real, session_cache  # noqa: F401
 
 import kzoo
 from kzoo.callbacks import Checkpoint, Evaluate
