@@ -11,6 +11,9 @@ a step moves by a batch are those of the whole batch. A step on JAX sees the who
 in all else as well. On TensorFlow and PyTorch, what a loss compares within a batch is
 compared within a replica's part: minibatch standard deviation, relativistic averages,
 MMD, total correlation. Random numbers differ from replica to replica.
+
+A script that sets up a distribution, a strategy or a process group itself trains in the
+same way; only that on PyTorch each of its processes then gives its own data to `fit`.
 """
 
 import sys

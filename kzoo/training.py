@@ -203,7 +203,7 @@ class GenerativeModel(Verbs, keras.Model):
 
     def _own_share(self, x, y, batch_size):
         """Data for this process, if others train on the rest."""
-        checks.shared_alike(x, batch_size, backend.replicas())
+        checks.shared_alike(x, batch_size, backend.parts())
         return backend.own_share(x, y, batch_size)
 
     @contextlib.contextmanager

@@ -18,11 +18,12 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
   layers of `kzoo.layers` in channels last. The last one also returns the batch's mean
   and (biased) variance of each channel.
 - `data_parallel(devices)` divides each batch among devices from now on, `replicas()` is
-  among how many. There a step, of which each replica runs its own on its part of the
-  batch, averages what has to be the same everywhere by `replica_mean(x)`, or sees the
-  parts of all of them, without gradients, by `whole_batch(x)`; on JAX a step sees the
-  whole batch anyway, and the compiler divides it. `synchronize(variables)` makes the
-  processes start alike; of them `is_chief()` is the one that writes files.
+  among how many, and `parts()` into how many a batch that `fit` is given. A step, of
+  which each replica runs its own on its part of the batch, averages what has to be the
+  same everywhere by `replica_mean(x)`, or sees the parts of all of them, without
+  gradients, by `whole_batch(x)`; on JAX a step sees the whole batch anyway, and the
+  compiler divides it. `synchronize(variables)` makes the processes start alike; of them
+  `is_chief()` is the one that writes files.
   `own_share(x, y, batch_size)` is what a process gives to `fit`, `data_shard()` which
   part of a data set, `(index, count)`, it should read. Within `by_itself()` a
   process does what the others do not do, and `alone(variables)` ends all this.
@@ -55,6 +56,7 @@ input_gradient = chosen.input_gradient
 is_chief = chosen.is_chief
 normal = chosen.normal
 own_share = chosen.own_share
+parts = chosen.parts
 phase = chosen.phase
 portable_step = chosen.portable_step
 replica_mean = chosen.replica_mean
@@ -76,6 +78,7 @@ __all__ = [
     "is_chief",
     "normal",
     "own_share",
+    "parts",
     "phase",
     "portable_step",
     "replica_mean",

@@ -132,6 +132,10 @@ def replicas():
     return 1 if distribution is None else distribution.num_model_replicas
 
 
+def parts():
+    return replicas()
+
+
 def is_chief():
     return jax.process_index() == 0
 

@@ -124,6 +124,10 @@ def replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def parts():
+    return replicas()
+
+
 def is_chief():
     cluster = tf.distribute.get_strategy().cluster_resolver
     return cluster is None or cluster.task_id in (None, 0)

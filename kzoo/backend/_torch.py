@@ -23,6 +23,7 @@ from kzoo.backend._torch_processes import (  # noqa: F401
     data_shard,
     is_chief,
     own_share,
+    parts,
     replica_mean,
     replicas,
     share,

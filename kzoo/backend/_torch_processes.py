@@ -17,11 +17,16 @@ STOPPED = (
 )
 
 
+dividing = False  # batches: not where a script has started its own process group
+
+
 def data_parallel(devices):
+    global dividing
     if "WORLD_SIZE" not in os.environ:
         if devices in (None, 1):
             return
         _launch(devices)
+    dividing = True
     if replicas() > 1:
         return
     if torch.cuda.is_available():
@@ -49,6 +54,10 @@ def replicas():
 
 def rank():
     return distributed.get_rank() if replicas() > 1 else 0
+
+
+def parts():
+    return replicas() if dividing else 1
 
 
 def is_chief():
@@ -86,7 +95,7 @@ def synchronize(variables):
 
 def share(batch):
     """The part of a global batch `(n, ...)` that is this process's."""
-    if batch is None or replicas() == 1:
+    if batch is None or parts() == 1:
         return batch
     part = len(batch) // replicas()
     if part * replicas() != len(batch):
