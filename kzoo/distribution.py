@@ -61,7 +61,8 @@ def finish(model):
     Of several processes only the chief goes on; the others end here.
     """
     chief = is_chief()
-    backend.alone([*model.variables, *model.optimizer.variables])
+    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    backend.alone(variables)
     model.forget_compiled()
     if not chief:
         sys.exit()
