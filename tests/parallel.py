@@ -19,11 +19,13 @@ BATCH, STEPS, SHAPE = 16, 20, (8, 8, 1)
 MODELS = {
     "VAE": lambda: kzoo.models.VAE(SHAPE, 4, architecture="mlp", widths=(16,)),
     "WGANGP": lambda: kzoo.models.WGANGP(SHAPE, 4, widths=(8,)),
+    "BEGAN": lambda: kzoo.models.BEGAN(SHAPE, 4, widths=(8, 8)),
     "DCGAN": lambda: kzoo.models.DCGAN(  # batch statistics, averages, adaptation
         SHAPE,
         4,
         widths=(16, 8),
         ema=0.9,
+        penalty="lecam",
         augmentation="translation",
         augmentation_probability="adaptive",
     ),

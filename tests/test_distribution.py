@@ -83,13 +83,15 @@ def test_a_stream_is_divided_among_processes(python, tmp_path):
     arrays, logs = load(tmp_path / "VAE.npz")
     processes = 2 if BACKEND == "torch" else 1  # a device each, or one for both
     assert int((tmp_path / "shard").read_text()) == 4 * BATCH // processes
+    images, _ = kzoo.data.load(tmp_path / "images")
     if processes == 2:
         assert_alike(arrays, load(tmp_path / "VAE-other.npz")[0], tolerance=0)
-    else:
-        model, _ = train(
-            "VAE", images=kzoo.data.load(tmp_path / "images")[0], shuffle=False
-        )
-        assert_alike(arrays, weights(model))
+        batches = images.reshape(-1, BATCH, *images.shape[1:])
+        # A process reads every second image, and they are the halves of a batch.
+        batches = np.concatenate([batches[:, ::2], batches[:, 1::2]], axis=1)
+        images = batches.reshape(images.shape)
+    model, _ = train("VAE", images=images, shuffle=False)
+    assert_alike(arrays, weights(model))
     assert np.isfinite(logs["loss"]).all()
 
 
@@ -125,13 +127,15 @@ def test_a_checkpoint_of_two_devices_goes_on_with_one(python, tmp_path):
 def test_all_stop_when_one_is_killed_and_can_be_resumed(tmp_path):
     processes = launch("many epochs", tmp_path)
     checkpoint = tmp_path / "run.keras"
-    while not checkpoint.exists():
+    for _ in range(2000):
         assert all(p.poll() is None for p in processes), "it has ended before"
+        if checkpoint.exists():
+            break
         time.sleep(0.1)
     os.kill(second(processes), signal.SIGKILL)
-    output, _ = processes[0].communicate(timeout=120)
+    output, _ = processes[0].communicate(timeout=60)  # a limit of ours: no hang beyond
     assert processes[0].returncode != 0
-    assert {"torch": "SIGKILL", "tensorflow": "unhealthy", "jax": "task"}[
+    assert {"torch": "SIGKILL", "tensorflow": "unhealthy", "jax": "task died"}[
         BACKEND
     ] in output
     epochs = 1 + len(saved_history(checkpoint))

@@ -132,8 +132,7 @@ def replicas():
     return 1 if distribution is None else distribution.num_model_replicas
 
 
-def parts():
-    return replicas()
+parts = replicas
 
 
 def is_chief():

@@ -124,8 +124,7 @@ def replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def parts():
-    return replicas()
+parts = replicas
 
 
 def is_chief():
