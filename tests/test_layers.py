@@ -150,24 +150,43 @@ def test_faster_layers_are_those_of_keras(name, arguments, size):
     )
 
 
-def test_batch_normalization_can_be_differentiated_twice():
-    inputs = ops.convert_to_tensor(wave((8, 3)))
+@pytest.mark.parametrize(
+    "name, arguments, shape",
+    [
+        ("BatchNormalization", {}, (8, 3)),
+        ("Conv2D", {"filters": 4, **CONVOLUTIONS[0]}, (2, 6, 5, 3)),
+        ("Conv2DTranspose", {"filters": 4, **CONVOLUTIONS[1]}, (2, 3, 4, 3)),
+    ],
+)
+def test_faster_layers_can_be_differentiated_twice(name, arguments, shape):
+    found = []
+    for module in (kzoo.layers, layers):
+        layer = getattr(module, name)(**arguments)
+        layer.build(shape)
+        found.append(slopes_of_slopes(layer, ops.convert_to_tensor(wave(shape))))
+    for ours, theirs in zip(*found, strict=True):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * scale)
 
-    def slopes(module):
-        layer = module.BatchNormalization()
-        layer.build((None, 3))
 
-        def slope(x):
-            def cubed(x):
-                state = layer.trainable_variables, layer.non_trainable_variables
-                return layer.stateless_call(*state, x, training=True)[0] ** 3
+def slopes_of_slopes(layer, inputs):
+    """The derivatives of a squared slope by the inputs and by the first weight."""
+    first, *others = [
+        ops.convert_to_tensor(1 + wave(v.shape)) for v in layer.trainable_variables
+    ]
+    state = [v.value for v in layer.non_trainable_variables]
+    arguments = {"training": True} if state else {}
 
-            return backend.input_gradient(cubed, x) ** 2
+    def squared_slope(x, weight):
+        def cubed(x):
+            weights = [weight, *others]
+            return layer.stateless_call(weights, state, x, **arguments)[0] ** 3
 
-        return ops.convert_to_numpy(backend.input_gradient(slope, inputs))
+        return backend.input_gradient(cubed, x) ** 2
 
-    ours, theirs = slopes(kzoo.layers), slopes(layers)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+    by_inputs = backend.input_gradient(lambda x: squared_slope(x, first), inputs)
+    by_weight = backend.input_gradient(lambda w: squared_slope(inputs, w), first)
+    return [ops.convert_to_numpy(x) for x in (by_inputs, by_weight)]
 
 
 def on_images(training=True, moved=False):

@@ -9,6 +9,11 @@ import keras
 import numpy as np
 from jax.experimental import multihost_utils
 
+from kzoo.backend._jax_kernels import (  # noqa: F401 (names of the package)
+    convolution,
+    transposed_convolution,
+)
+
 LAUNCHED = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
 
@@ -66,13 +71,6 @@ def inference(fn, state):
             return fn(*tensors)
 
     return lambda *tensors: pure([v.value for v in state], *tensors)
-
-
-convolution = keras.ops.conv
-
-
-def transposed_convolution(x, kernel, strides):
-    return keras.ops.conv_transpose(x, kernel, strides, "same")
 
 
 def batch_normalization(x, gamma, beta, epsilon):

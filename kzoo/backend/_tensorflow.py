@@ -35,10 +35,38 @@ def phase(loss_fn, variables, optimizer, state, run_eagerly=False, jit_compile=T
             # Keras sums gradients over replicas; the loss is a mean over each's batch.
             scaled = optimizer.scale_loss(loss) / replicas()
         grads = tape.gradient(scaled, [v.value for v in variables])
+        fuse(optimizer)
         optimizer.apply([_dense(grad) for grad in grads], variables)
         return logs
 
     return step
+
+
+def fuse(optimizer):
+    """Makes Adam's step one pass over memory, where Keras's takes nine."""
+    plain = type(optimizer).update_step is keras.optimizers.Adam.update_step
+    if plain and not optimizer.amsgrad and not tf.distribute.has_strategy():
+        fused = functools.partial(_fused_adam, optimizer)
+        object.__setattr__(optimizer, "update_step", fused)
+
+
+def _fused_adam(optimizer, gradient, variable, learning_rate):
+    """What `keras.optimizers.Adam` computes, by TensorFlow's own kernel."""
+    place, dtype = optimizer._get_variable_index(variable), variable.dtype
+    beta_1, beta_2 = (tf.cast(b, dtype) for b in (optimizer.beta_1, optimizer.beta_2))
+    step = tf.cast(optimizer.iterations + 1, dtype)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=optimizer._momentums[place].value.handle,
+        v=optimizer._velocities[place].value.handle,
+        beta1_power=beta_1**step,
+        beta2_power=beta_2**step,
+        lr=tf.cast(learning_rate, dtype),
+        beta1=beta_1,
+        beta2=beta_2,
+        epsilon=tf.cast(optimizer.epsilon, dtype),
+        grad=tf.cast(gradient, dtype),
+    )
 
 
 def input_gradient(fn, x):
