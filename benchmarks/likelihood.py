@@ -45,10 +45,10 @@ def main(
 
     model = build(model, images.shape[1:], samples_in_training, steps * sum(epochs))
     set_output_bias(model, images)
-    rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-        [int(end) * steps for end in np.cumsum(epochs)[:-1]],
-        [1e-3 * 10 ** (-i / 7) for i in range(stages)],
-    )
+    rates = [1e-3 * 10 ** (-i / 7) for i in range(stages)]
+    ends = [int(end) * steps for end in np.cumsum(epochs)[:-1]]
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
+    rate = rate if ends else rates[0]
     fused = 1 if keras.backend.backend() == "torch" else 25  # Keras's torch allows 1
     model.compile(keras.optimizers.Adam(rate, epsilon=1e-4), steps_per_execution=fused)
     start = time.perf_counter()

@@ -166,13 +166,17 @@ class GenerativeModel(Verbs, keras.Model):
             if kwargs.get(argument) is not None:
                 raise ValueError(WEIGHTS.format(argument))
         checks.data(self.image_shape, self.num_classes, x, y)
-        x, y, own_batch_size = self._own_share(x, y, batch_size)
+        shuffle = kwargs.get("shuffle", True)
+        if kwargs.get("validation_split"):
+            shuffle = None  # Keras has yet to split the arrays
+        x, y, own_batch_size = self._own_share(x, y, batch_size, shuffle)
         if kwargs.get("validation_data") is not None:
             data = kwargs["validation_data"]
             data = data if isinstance(data, tuple) else (data,)
             checks.data(self.image_shape, self.num_classes, *data)
             size = kwargs.get("validation_batch_size") or batch_size
-            *data, size = self._own_share(*data, *[None] * (2 - len(data)), size)
+            images, labels = *data, *[None] * (2 - len(data))
+            *data, size = self._own_share(images, labels, size)
             kwargs |= {"validation_data": tuple(data), "validation_batch_size": size}
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [StopOnNonFinite(), *keras.tree.flatten(callbacks or [])]
@@ -201,10 +205,10 @@ class GenerativeModel(Verbs, keras.Model):
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing is left to build. Keras would add up uint8 images over workers."""
 
-    def _own_share(self, x, y, batch_size):
+    def _own_share(self, x, y, batch_size, shuffle=False):
         """Data for this process, if others train on the rest."""
         checks.shared_alike(x, batch_size, backend.parts())
-        return backend.own_share(x, y, batch_size)
+        return backend.own_share(x, y, batch_size, shuffle)
 
     @contextlib.contextmanager
     def _reading(self, data):

@@ -24,8 +24,9 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
   gradients, by `whole_batch(x)`; on JAX a step sees the whole batch anyway, and the
   compiler divides it. `synchronize(variables)` makes the processes start alike; of them
   `is_chief()` is the one that writes files.
-  `own_share(x, y, batch_size)` is what a process gives to `fit`, `data_shard()` which
-  part of a data set, `(index, count)`, it should read. Within `by_itself()` a
+  `own_share(x, y, batch_size, shuffle)` is what a process gives to `fit` in place of
+  these (`shuffle` is None where Keras is to see the arrays), `data_shard()` which part
+  of a data set, `(index, count)`, it should read. Within `by_itself()` a
   process does what the others do not do, and `alone(variables)` ends all this.
 """
 

@@ -155,7 +155,7 @@ def data_shard():
     return jax.process_index(), jax.process_count()
 
 
-def own_share(x, y, batch_size):
+def own_share(x, y, batch_size, shuffle):
     """Keras expects of each process the part of the data that is its own."""
     index, count = jax.process_index(), jax.process_count()
     if count == 1 or not hasattr(x, "shape"):

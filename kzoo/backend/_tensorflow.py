@@ -5,6 +5,7 @@ import functools
 import os
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 APART = 0x9E3779B1  # between the random numbers of two replicas
@@ -181,8 +182,45 @@ def data_shard():
     return 0, 1  # a strategy divides batches
 
 
-def own_share(x, y, batch_size):
-    return x, y, batch_size
+def own_share(x, y, batch_size, shuffle):
+    """Arrays as a data set, if none is to be divided; Keras's own can stand still.
+
+    Where tf.data tunes itself, as in Keras's, the end of an epoch may wait for the
+    thread that does so, at times as long again as the epoch took.
+    """
+    arrays = (x,) if y is None else (x, y)
+    plain = all(isinstance(array, np.ndarray) for array in arrays)
+    if not plain or not isinstance(shuffle, bool) or tf.distribute.has_strategy():
+        return x, y, batch_size
+    return _batches(arrays, batch_size or 32, shuffle), None, None
+
+
+def _batches(arrays, batch_size, shuffle):
+    count = len(arrays[0])
+    size = min(batch_size, count)
+    static = [None if count % size else size]
+    with tf.device("CPU"):
+        tensors = [tf.convert_to_tensor(array) for array in arrays]
+
+    def order(_):
+        if not shuffle:
+            return tf.range(count, dtype=tf.int64)
+        # In an order that NumPy draws, as Keras does on the other backends.
+        draw = functools.partial(np.random.permutation, count)
+        return tf.ensure_shape(tf.numpy_function(draw, [], tf.int64), [count])
+
+    def in_turn(order):
+        def batch(start):
+            places = tf.ensure_shape(order[start : start + size], static)
+            return tuple(tf.gather(tensor, places) for tensor in tensors)
+
+        return tf.data.Dataset.range(0, count, size).map(batch)
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    batches = tf.data.Dataset.range(1).map(order).flat_map(in_turn).prefetch(2)
+    steps = tf.data.experimental.assert_cardinality(-(-count // size))
+    return batches.apply(steps).with_options(options)
 
 
 def alone(variables):
