@@ -169,14 +169,16 @@ class GenerativeModel(Verbs, keras.Model):
         shuffle = kwargs.get("shuffle", True)
         if kwargs.get("validation_split"):
             shuffle = None  # Keras has yet to split the arrays
-        x, y, own_batch_size = self._own_share(x, y, batch_size, shuffle)
+        x, y, own_batch_size, shuffle = self._own_share(x, y, batch_size, shuffle)
+        if shuffle is False:
+            kwargs["shuffle"] = False
         if kwargs.get("validation_data") is not None:
             data = kwargs["validation_data"]
             data = data if isinstance(data, tuple) else (data,)
             checks.data(self.image_shape, self.num_classes, *data)
             size = kwargs.get("validation_batch_size") or batch_size
             images, labels = *data, *[None] * (2 - len(data))
-            *data, size = self._own_share(images, labels, size)
+            *data, size, _ = self._own_share(images, labels, size)
             kwargs |= {"validation_data": tuple(data), "validation_batch_size": size}
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [StopOnNonFinite(), *keras.tree.flatten(callbacks or [])]
@@ -198,7 +200,7 @@ class GenerativeModel(Verbs, keras.Model):
         """`keras.Model.evaluate`, with the data checked as in `fit`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked it
             checks.data(self.image_shape, self.num_classes, x, y)
-            x, y, batch_size = self._own_share(x, y, batch_size)
+            x, y, batch_size, _ = self._own_share(x, y, batch_size)
         with self._reading(x):
             return super().evaluate(x, y, batch_size, *args, **kwargs)
 
@@ -234,6 +236,8 @@ class GenerativeModel(Verbs, keras.Model):
             raise ValueError(WEIGHTS.format("a sample_weight in the data"))
         checks.batch_shape(images, self.image_shape)
         checks.check_labels(labels, self.num_classes)
+        if labels is not None:  # run eagerly, JAX leaves them NumPy's
+            labels = ops.convert_to_tensor(labels)
         return checks.unit_range(images), labels
 
     def minimize(self, loss_fn, *batch, over=None):

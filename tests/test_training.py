@@ -367,6 +367,43 @@ def once(images):
     return ((images[i : i + 8],) for i in (0, 8))
 
 
+class Recorder(VAE):
+    """Notes the number of each image, which is its grey level, and its label."""
+
+    def unpack(self, data):
+        images, labels = super().unpack(data)
+        numbers = 255 * ops.convert_to_numpy(images)[:, 0, 0, 0]
+        self.taken.append((numbers.round().astype(int), ops.convert_to_numpy(labels)))
+        return images, labels
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_epoch_of_arrays_has_each_image_once(shuffle):
+    numbers = np.arange(10)
+    images = np.broadcast_to(numbers[:, None, None, None], (10, 8, 8, 1))
+    images, labels = images.astype("uint8"), (numbers % 3).astype("int32")
+
+    def orders():
+        keras.utils.set_random_seed(7)
+        model = Recorder((8, 8, 1), 4, widths=(16,), num_classes=3)
+        model.compile(run_eagerly=True)
+        model.taken = []
+        arguments = {"batch_size": 4, "epochs": 3, "verbose": 0, "shuffle": shuffle}
+        model.fit(images, labels, **arguments)
+        assert [len(found) for found, _ in model.taken] == [4, 4, 2] * 3
+        for found, conditions in model.taken:
+            np.testing.assert_array_equal(conditions, found % 3)
+        return np.concatenate([found for found, _ in model.taken]).reshape(3, 10)
+
+    first = orders()
+    np.testing.assert_array_equal(np.sort(first), [numbers] * 3)
+    np.testing.assert_array_equal(first, orders())
+    if shuffle:
+        assert len({tuple(order) for order in first}) == 3
+    else:
+        np.testing.assert_array_equal(first, [numbers] * 3)
+
+
 @pytest.mark.parametrize("wrap", [batches, torch_loader, tf_dataset, grain_dataset])
 def test_data_sets_train_and_their_first_batch_is_checked(wrap):
     model = compiled(make_vae)

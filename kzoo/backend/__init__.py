@@ -25,8 +25,9 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
   compiler divides it. `synchronize(variables)` makes the processes start alike; of them
   `is_chief()` is the one that writes files.
   `own_share(x, y, batch_size, shuffle)` is what a process gives to `fit` in place of
-  these (`shuffle` is None where Keras is to see the arrays), `data_shard()` which part
-  of a data set, `(index, count)`, it should read. Within `by_itself()` a
+  them (`shuffle` is None where Keras has to see the arrays, and comes back as False
+  where that is taken care of), `data_shard()` which part of a data set,
+  `(index, count)`, it should read. Within `by_itself()` a
   process does what the others do not do, and `alone(variables)` ends all this.
 """
 

@@ -159,9 +159,9 @@ def own_share(x, y, batch_size, shuffle):
     """Keras expects of each process the part of the data that is its own."""
     index, count = jax.process_index(), jax.process_count()
     if count == 1 or not hasattr(x, "shape"):
-        return x, y, batch_size
+        return x, y, batch_size, shuffle
     y = None if y is None else y[index::count]
-    return x[index::count], y, (batch_size or 32) // count
+    return x[index::count], y, (batch_size or 32) // count, shuffle
 
 
 def alone(variables):

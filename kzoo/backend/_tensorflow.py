@@ -191,8 +191,8 @@ def own_share(x, y, batch_size, shuffle):
     arrays = (x,) if y is None else (x, y)
     plain = all(isinstance(array, np.ndarray) for array in arrays)
     if not plain or not isinstance(shuffle, bool) or tf.distribute.has_strategy():
-        return x, y, batch_size
-    return _batches(arrays, batch_size or 32, shuffle), None, None
+        return x, y, batch_size, shuffle
+    return _batches(arrays, batch_size or 32, shuffle), None, None, False
 
 
 def _batches(arrays, batch_size, shuffle):

@@ -72,7 +72,7 @@ def data_shard():
 
 
 def own_share(x, y, batch_size, shuffle):
-    return x, y, batch_size  # each step takes its share of a batch
+    return x, y, batch_size, shuffle  # each step takes its share of a batch
 
 
 def alone(variables=()):
