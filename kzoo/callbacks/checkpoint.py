@@ -18,10 +18,11 @@ class Checkpoint(keras.callbacks.Callback):
     complete epoch. Resumed with the same arguments and data, `fit` ends with the same
     weights, optimizers, seeds and history as a run that was never stopped. For this the
     global random generators, which shuffle arrays, are seeded anew from `seed` before
-    each epoch. TensorFlow fixes the order when `fit` starts instead: call
-    `keras.utils.set_random_seed` before it. Data sets that shuffle themselves have to
-    do so by epoch, as a `kzoo.data.stream` does: there the number of the epoch is the
-    position in the data, and `stream(..., steps_per_epoch=1000)` saves within a pass.
+    each epoch. With a validation split or several devices TensorFlow fixes the order
+    when `fit` starts instead: call `keras.utils.set_random_seed` before it. Data sets
+    that shuffle themselves have to do so by epoch, as a `kzoo.data.stream` does: there
+    the number of the epoch is the position in the data, and
+    `stream(..., steps_per_epoch=1000)` saves within a pass.
 
     Put it last: what a callback after it would do at the end of an epoch is not done
     again, if the process is killed in between.
