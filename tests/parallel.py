@@ -49,8 +49,13 @@ def train(name, epochs=1, images=IMAGES, **arguments):
     model = MODELS[name]()
     model.compile()
     model.noise = noise
-    size = None if hasattr(images, "set_epoch") else BATCH
-    arguments = {"batch_size": size, "verbose": 0} | arguments
+    if not hasattr(images, "set_epoch"):
+        if keras.backend.backend() == "tensorflow" and "shuffle" not in arguments:
+            # There several devices shuffle otherwise than one.
+            images = images[np.random.default_rng(0).permutation(len(images))]
+            arguments["shuffle"] = False
+        arguments = {"batch_size": BATCH} | arguments
+    arguments = {"verbose": 0} | arguments
     return model, model.fit(images, epochs=epochs, **arguments).history
 
 

@@ -19,8 +19,7 @@ def portable_step(step):
     @functools.wraps(step)
     def stateful(self, data):
         logs = step(self, *self.unpack(data))
-        strategy = tf.distribute.get_strategy()
-        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        if _several_workers():
             # Keras takes their mean over an axis, which scalars do not have.
             logs = {name: value[None] for name, value in logs.items()}
         return logs
@@ -156,6 +155,11 @@ def replicas():
 parts = replicas
 
 
+def _several_workers():
+    strategy = tf.distribute.get_strategy()
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def is_chief():
     cluster = tf.distribute.get_strategy().cluster_resolver
     return cluster is None or cluster.task_id in (None, 0)
@@ -168,7 +172,7 @@ def synchronize(variables):
 @contextlib.contextmanager
 def by_itself():
     strategy = tf.distribute.get_strategy()
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    if not _several_workers():
         yield
         return
     tf.distribute.experimental_set_strategy(None)
@@ -183,10 +187,10 @@ def data_shard():
 
 
 def own_share(x, y, batch_size, shuffle):
-    """Arrays as a data set, if none is to be divided; Keras's own can stand still.
+    """Arrays as a data set, in place of Keras's, if no strategy is to divide them.
 
     Where tf.data tunes itself, as in Keras's, the end of an epoch may wait for the
-    thread that does so, at times as long again as the epoch took.
+    thread that does so, at times half as long again as the epoch took.
     """
     arrays = (x,) if y is None else (x, y)
     plain = all(isinstance(array, np.ndarray) for array in arrays)
