@@ -221,7 +221,7 @@ class SpectralNormalization(keras.layers.Wrapper):
 
     Miyato et al., arXiv:1802.05957, algorithm 1: one power iteration in each training
     step, with the kernel as the matrix `(inputs, outputs)`. The wrapped layer is linear
-    in its kernel, so that its output is divided instead: no trainable weight is ever
+    in its kernel, so that its inputs are divided instead: no trainable weight is ever
     assigned, and every backend trains alike, which `keras.layers.SpectralNormalization`
     does not.
 
@@ -238,7 +238,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         activation = getattr(layer, "activation", None)
         if activation not in (None, keras.activations.linear):
             raise ValueError(
-                "Expected a layer without an activation, as its output is divided. "
+                "Expected a layer without an activation, to be linear in its kernel. "
                 f"Received: {layer.name} with {activation.__name__}. Put the "
                 "activation after it."
             )
@@ -260,12 +260,10 @@ class SpectralNormalization(keras.layers.Wrapper):
         return self.layer.embeddings if embeds else self.layer.kernel
 
     def call(self, inputs, training=False):
-        outputs = self.layer(inputs)
-        sigma = ops.cast(self.sigma(training), outputs.dtype)
-        if getattr(self.layer, "use_bias", False):
-            bias = ops.cast(self.layer.bias, outputs.dtype)
-            return (outputs - bias) / sigma + bias
-        return outputs / sigma
+        scale = ops.cast(1 / self.sigma(training), self.compute_dtype)
+        if isinstance(self.layer, keras.layers.Embedding):  # whose inputs are numbers
+            return self.layer(inputs) * scale
+        return self.layer(ops.cast(inputs, self.compute_dtype) * scale)
 
     def sigma(self, training=False):
         """The largest singular value, whose vectors are constants to the gradient."""

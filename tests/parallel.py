@@ -45,17 +45,13 @@ def noise(shape, draw=None):
 
 def train(name, epochs=1, images=IMAGES, **arguments):
     """Trains on fixed noise; returns the model and its history."""
-    keras.utils.set_random_seed(3)
+    # With some seeds 1e-7 more in an image moves weights by 1e-3: with one device too.
+    keras.utils.set_random_seed(0)
     model = MODELS[name]()
     model.compile()
     model.noise = noise
-    if not hasattr(images, "set_epoch"):
-        if keras.backend.backend() == "tensorflow" and "shuffle" not in arguments:
-            # There several devices shuffle otherwise than one.
-            images = images[np.random.default_rng(0).permutation(len(images))]
-            arguments["shuffle"] = False
-        arguments = {"batch_size": BATCH} | arguments
-    arguments = {"verbose": 0} | arguments
+    size = None if hasattr(images, "set_epoch") else BATCH
+    arguments = {"batch_size": size, "verbose": 0} | arguments
     return model, model.fit(images, epochs=epochs, **arguments).history
 
 

@@ -135,9 +135,12 @@ def test_all_stop_when_one_is_killed_and_can_be_resumed(tmp_path):
     os.kill(second(processes), signal.SIGKILL)
     output, _ = processes[0].communicate(timeout=60)  # a limit of ours: no hang beyond
     assert processes[0].returncode != 0
-    assert {"torch": "SIGKILL", "tensorflow": "unhealthy", "jax": "task died"}[
-        BACKEND
-    ] in output
+    reason = {
+        "torch": "SIGKILL",
+        "tensorflow": "Collective ops is aborted by",  # a lost heartbeat or connection
+        "jax": "task died",
+    }
+    assert reason[BACKEND] in output
     epochs = 1 + len(saved_history(checkpoint))
     _, history = train("DCGAN", epochs, callbacks=[Checkpoint(checkpoint, resume=True)])
     assert len(history["generator_loss"]) == epochs

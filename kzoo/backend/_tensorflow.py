@@ -187,14 +187,14 @@ def data_shard():
 
 
 def own_share(x, y, batch_size, shuffle):
-    """Arrays as a data set, in place of Keras's, if no strategy is to divide them.
+    """Arrays as a data set, in place of the one that Keras would make of them.
 
     Where tf.data tunes itself, as in Keras's, the end of an epoch may wait for the
     thread that does so, at times half as long again as the epoch took.
     """
     arrays = (x,) if y is None else (x, y)
     plain = all(isinstance(array, np.ndarray) for array in arrays)
-    if not plain or not isinstance(shuffle, bool) or tf.distribute.has_strategy():
+    if not plain or not isinstance(shuffle, bool) or _several_workers():
         return x, y, batch_size, shuffle
     return _batches(arrays, batch_size or 32, shuffle), None, None, False
 

@@ -18,7 +18,7 @@ class Checkpoint(keras.callbacks.Callback):
     complete epoch. Resumed with the same arguments and data, `fit` ends with the same
     weights, optimizers, seeds and history as a run that was never stopped. For this the
     global random generators, which shuffle arrays, are seeded anew from `seed` before
-    each epoch. With a validation split or several devices TensorFlow fixes the order
+    each epoch. With a validation split or several workers TensorFlow fixes the order
     when `fit` starts instead: call `keras.utils.set_random_seed` before it. Data sets
     that shuffle themselves have to do so by epoch, as a `kzoo.data.stream` does: there
     the number of the epoch is the position in the data, and
