@@ -6,6 +6,11 @@ is compiled and warmed up before is not counted, shuffling, callbacks and logs a
 it with nothing else running, and compare ratios: times are this machine's.
 
 KERAS_BACKEND=jax python benchmarks/throughput.py --dataset mnist
+
+With `--limits N` it also measures what the device can do, the largest rate of a matrix
+product of N x N and of a copy in memory, and sets a step beside its floor: no step is shorter
+than its multiplications at the one rate, nor than reading each weight, its gradient and
+Adam's two moments, and writing all but the gradient, at the other. `gpu.sh` does that.
 """
 
 import functools
@@ -45,6 +50,8 @@ def main(
     steps_per_execution: int = 1,
     rival: str = f"on_{BACKEND}",
     rival_compiled: bool | None = None,
+    precision: str = "float32",
+    limits: int = 0,
     start_up: bool = False,
     output: Path = Path("saved_models/throughput"),
 ):
@@ -56,11 +63,20 @@ def main(
     if jit_compile is not None:
         options["jit_compile"] = jit_compile
     rival_options = {} if rival_compiled is None else {"compiled": rival_compiled}
+    if precision != "float32":
+        if precision != "bfloat16" or rival not in ("on_jax", "on_torch"):
+            raise typer.BadParameter(
+                "Expected --precision float32, or bfloat16 on JAX or PyTorch against "
+                f"the loop by hand. Received: {precision} and {rival}."
+            )
+        rival_options["precision"] = precision
+        keras.config.set_dtype_policy("mixed_bfloat16")
     result |= {"steps": steps, "rounds": rounds, "compile": options, "models": {}}
     result |= {"rival": rival, "rival_options": rival_options}
+    result["limits"] = device_limits(precision, limits) if limits else {}
     trainer = functools.partial(load(rival).trainer, **rival_options)
     for name in models.split(","):
-        row = compare(name, dataset, trainer, steps, rounds, options)
+        row = compare(name, dataset, trainer, steps, rounds, options, result["limits"])
         if start_up:
             row["start_up_seconds"] = start_up_seconds(name)
         result["models"][name] = row
@@ -75,7 +91,7 @@ def main(
     print(f"Written: {path}")
 
 
-def compare(name, dataset, trainer, steps, rounds, options):
+def compare(name, dataset, trainer, steps, rounds, options, limits):
     """Milliseconds a step by kzoo and by hand, their ratio, and samples a second."""
     make, batch_size = MODELS[name]
     model = make()
@@ -84,7 +100,7 @@ def compare(name, dataset, trainer, steps, rounds, options):
     if images.shape[1:] != model.image_shape:
         raise SystemExit(f"Expected grey images. Received: {images.shape[1:]}.")
     images = images[np.arange(steps * batch_size) % len(images)]
-    train, weights = trainer(name, batch_size)
+    train, weights, *flops = trainer(name, batch_size)
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
     if trained != weights:
         raise SystemExit(f"{name}: {trained} weights, by hand {weights}.")
@@ -97,15 +113,50 @@ def compare(name, dataset, trainer, steps, rounds, options):
     model.sample(1024, seed=0)
     start = time.perf_counter()
     model.sample(1024, seed=0)
-    return {
+    row = {
         "kzoo_ms": 1e3 * statistics.median(ours) / steps,
         "by_hand_ms": 1e3 * statistics.median(theirs) / steps,
         "ratio": statistics.median(ratios),
         "ratios": [min(ratios), max(ratios)],
+        "images_a_second": steps * batch_size / statistics.median(ours),
         "first_epoch_seconds": rival.ours[0],
         "samples_a_second": 1024 / (time.perf_counter() - start),
         "weights": weights,
     }
+    if limits and flops:
+        row |= floor(flops[0](images[:batch_size]), weights, limits)
+        row["of_floor"] = row["floor_ms"] / row["kzoo_ms"]
+    return row
+
+
+def floor(flops, weights, limits):
+    """The least milliseconds of a step with so many operations and float32 weights."""
+    compute = flops / limits["flops_a_second"]
+    traffic = 7 * 4 * weights / limits["bytes_a_second"]
+    return {"flops": flops, "floor_ms": 1e3 * max(compute, traffic)}
+
+
+def device_limits(precision, size):
+    """The largest rates of a product of square matrices and of a copy, of 10 tries."""
+    x = keras.random.normal((size, size), dtype=precision)
+    copied = keras.random.normal((4 * size, size))
+    product, copy = (
+        kzoo.backend.inference(fn, []) for fn in (lambda x: x @ x, lambda x: x + 1)
+    )
+    return {
+        "flops_a_second": 2 * size**3 / fastest(product, x),
+        "bytes_a_second": 2 * 4 * 4 * size**2 / fastest(copy, copied),
+    }
+
+
+def fastest(function, x):
+    def seconds():
+        start = time.perf_counter()
+        y = function(x)
+        keras.ops.convert_to_numpy(y[0, 0])  # waits for the device
+        return time.perf_counter() - start
+
+    return min(seconds() for _ in range(11))
 
 
 class Rival(keras.callbacks.Callback):

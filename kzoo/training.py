@@ -207,6 +207,13 @@ class GenerativeModel(Verbs, keras.Model):
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing is left to build. Keras would add up uint8 images over workers."""
 
+    def _make_function(self, step_function, **kwargs):
+        execution = super()._make_function(step_function, **kwargs)
+        one = self.steps_per_execution == 1 or self.run_eagerly or not self.jit_compile
+        if kwargs or one:
+            return execution
+        return backend.execution(execution, step_function, self.steps_per_execution)
+
     def _own_share(self, x, y, batch_size, shuffle=False):
         """Data for this process, if others train on the rest."""
         checks.shared_alike(x, batch_size, backend.parts())

@@ -244,16 +244,30 @@ def test_tensorboard_logs_each_learning_rate(tmp_path):
     assert b"learning_rate_generator" in written
 
 
-def test_steps_per_execution_trains_the_same_or_says_why_not():
-    one, three = compiled(make_gan), compiled(make_gan, steps_per_execution=3)
+@pytest.mark.parametrize("steps", [2, 3])  # of three batches
+def test_steps_per_execution_trains_the_same_or_says_why_not(steps):
+    one, several = compiled(make_gan), compiled(make_gan, steps_per_execution=steps)
     if BACKEND == "torch":
         with pytest.raises(ValueError, match="steps_per_execution"):
-            fit(three)
+            fit(several)
         return
-    fit(one)
-    fit(three)
-    for a, b in zip(state(one), state(three), strict=True):
+    logs, expected = fit(several), fit(one)
+    for name, values in expected.items():
+        np.testing.assert_allclose(logs[name], values, rtol=1e-5)
+    for a, b in zip(state(one), state(several), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+if BACKEND != "torch":  # which takes one step
+
+    @pytest.mark.parametrize("size", [8, 10])  # the last batch is as large, or not
+    def test_several_steps_an_execution_evaluate_the_same(size):
+        one, two = (
+            with_fixed_noise(compiled(make_vae, steps_per_execution=n)) for n in (1, 2)
+        )
+        images, _ = batch(one)
+        scores = [m.evaluate(images, batch_size=size, verbose=0) for m in (one, two)]
+        np.testing.assert_allclose(*scores, rtol=1e-5)
 
 
 @pytest.fixture

@@ -10,9 +10,12 @@ from jax import lax, nn, random
 glorot, zeros = nn.initializers.glorot_uniform(), jnp.zeros
 
 
-def trainer(name, batch_size):
-    """`(epoch, weights)`: a function that trains once over images, and their count."""
+def trainer(name, batch_size, precision="float32"):
+    """`(epoch, weights, flops)`: a function that trains once over images, how many
+    weights it trains and how many operations `flops(images)` a step takes.
+    """
     init, players = MODELS[name]
+    players = [(who, computing(precision, loss), adam) for who, loss, adam in players]
     state = init(random.key(0))
     rng = np.random.default_rng(0)
     step = jax.jit(functools.partial(train_step, players), donate_argnums=0)
@@ -27,8 +30,29 @@ def trainer(name, batch_size):
             carried["total"] += loss
         return float(carried["total"])
 
+    def flops(batch):
+        return step.lower(carried["state"], batch).cost_analysis()["flops"]
+
     weights = [network["weights"] for network in state.values()]
-    return epoch, sum(w.size for w in jax.tree.leaves(weights))
+    return epoch, sum(w.size for w in jax.tree.leaves(weights)), flops
+
+
+def computing(precision, loss_fn):
+    """The loss with weights of that type, to which a layer brings what it is given."""
+
+    def loss(networks, *batch):
+        networks = {
+            name: {**net, "weights": cast(net["weights"], precision)}
+            for name, net in networks.items()
+        }
+        value, statistics = loss_fn(networks, *batch)
+        return value.astype("float32"), cast(statistics, "float32")
+
+    return loss_fn if precision == "float32" else loss
+
+
+def cast(tree, dtype):
+    return jax.tree.map(lambda x: x.astype(dtype), tree)
 
 
 def train_step(players, state, images):
@@ -83,20 +107,22 @@ def conv(key, size, inputs, outputs, bias=True):
 
 
 def apply_dense(layer, x):
-    return x @ layer["kernel"] + layer.get("bias", 0.0)
+    return x.astype(layer["kernel"].dtype) @ layer["kernel"] + layer.get("bias", 0.0)
 
 
 CHANNELS_LAST = ("NHWC", "HWIO", "NHWC")
 
 
 def apply_conv(layer, x, stride=2):
+    x, kernel = x.astype(layer["kernel"].dtype), layer["kernel"]
     y = lax.conv_general_dilated(
-        x, layer["kernel"], (stride, stride), "SAME", dimension_numbers=CHANNELS_LAST
+        x, kernel, (stride, stride), "SAME", dimension_numbers=CHANNELS_LAST
     )
     return y + layer.get("bias", 0.0)
 
 
 def apply_transposed(layer, x, stride=2):
+    x = x.astype(layer["kernel"].dtype)
     y = lax.conv_transpose(x, layer["kernel"], (stride, stride), "SAME")
     return y + layer.get("bias", 0.0)
 

@@ -5,14 +5,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.flop_counter import FlopCounterMode
 
 
-def trainer(name, batch_size, compiled=False):
-    """`(epoch, weights)`: a function that trains once over images, and their count."""
+def trainer(name, batch_size, precision="float32", compiled=False):
+    """`(epoch, weights, flops)`: a function that trains once over images, how many
+    weights it trains and how many operations `flops(images)` a step takes.
+    """
     torch.set_float32_matmul_precision("highest")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = MODELS[name]().to(device)
-    step = torch.compile(model.step) if compiled else model.step
+    step = torch.autocast(device, torch.bfloat16, precision == "bfloat16")(model.step)
+    step = torch.compile(step) if compiled else step
     on_device = {}
 
     def epoch(images):
@@ -24,7 +28,12 @@ def trainer(name, batch_size, compiled=False):
             total += step(on_device["images"][rows].float() / 255)
         return total.item()
 
-    return epoch, sum(weight.numel() for weight in model.parameters())
+    def flops(images):
+        with FlopCounterMode(display=False) as counter:
+            epoch(images)
+        return counter.get_total_flops()
+
+    return epoch, sum(weight.numel() for weight in model.parameters()), flops
 
 
 class VAE(nn.Module):

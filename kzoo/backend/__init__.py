@@ -9,6 +9,8 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
   else, and returns `logs`. What `loss_fn` writes to `state` (batch statistics, seeds)
   is kept. `run_eagerly` and `jit_compile` are those of `keras.Model.compile`: PyTorch
   needs them here, the other backends compile the whole step that a phase is part of.
+- `execution(execution, step, steps)` is what takes so many of a trainer's steps, in place
+  of the `execution` that Keras has made of the one `step`.
 - `input_gradient(fn, x)` is the gradient of `sum(fn(x))` with respect to `x`, and can
   be differentiated again.
 - `inference(fn, state)` compiles `fn(*tensors)`, which reads the variables `state`.
@@ -53,6 +55,7 @@ by_itself = chosen.by_itself
 convolution = chosen.convolution
 data_parallel = chosen.data_parallel
 data_shard = chosen.data_shard
+execution = chosen.execution
 inference = chosen.inference
 input_gradient = chosen.input_gradient
 is_chief = chosen.is_chief
@@ -75,6 +78,7 @@ __all__ = [
     "convolution",
     "data_parallel",
     "data_shard",
+    "execution",
     "inference",
     "input_gradient",
     "is_chief",

@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import itertools
 import os
 
 import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 from jax.experimental import multihost_utils
@@ -58,6 +60,31 @@ def phase(loss_fn, variables, optimizer, state, run_eagerly=False, jit_compile=T
         return logs
 
     return step
+
+
+def execution(execution, step, steps):
+    """A loop on the device over a stack of batches; Keras calls the step for each."""
+    if keras.distribution.distribution() is not None:
+        return execution
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def loop(state, batches):
+        batches = jax.tree.map(lambda *arrays: jnp.stack(arrays), *batches)
+        state, logs = jax.lax.scan(lambda *args: step(*args)[::-1], state, batches)
+        return jax.tree.map(lambda values: values[-1], logs), state
+
+    def take(state, iterator):
+        batches = list(itertools.islice(iterator, steps))
+        if not batches:
+            raise StopIteration
+        shapes = {str(jax.tree.map(np.shape, batch)) for batch in batches}
+        if len(batches) == steps and len(shapes) == 1:
+            return loop(state, batches)
+        for batch in batches:  # what is left at the end of an epoch
+            logs, state = step(state, batch)
+        return logs, state
+
+    return take
 
 
 def input_gradient(fn, x):
