@@ -4,12 +4,12 @@
 # against the loops by hand and against the device's own limits. TensorFlow is measured
 # where it sees a GPU.
 #
-#   bash benchmarks/gpu.sh runs/gpu            (STEPS, ROUNDS and LIMITS make it shorter)
+#   bash benchmarks/gpu.sh runs/gpu            (MODELS, STEPS, ROUNDS and LIMITS
+#                                                make it shorter)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 output=${1:-saved_models/gpu}
-models="conv VAE,SNGAN"
-options=(--dataset "${DATASET:-digits}" --models "$models" --steps "${STEPS:-100}")
+options=(--models "${MODELS:-conv VAE,SNGAN}" --steps "${STEPS:-100}")
 options+=(--rounds "${ROUNDS:-5}" --limits "${LIMITS:-8192}")
 mkdir -p "$output"
 nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv ||
@@ -17,7 +17,7 @@ nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv ||
 
 measure() { # backend, name of the run, further options
     echo "== $1, $2"
-    KERAS_BACKEND=$1 timeout 150 python3 benchmarks/throughput.py "${options[@]}" \
+    KERAS_BACKEND=$1 timeout 80 python3 benchmarks/throughput.py "${options[@]}" \
         --output "$output/$2" "${@:3}" || echo "$1, $2: no figure"
 }
 

@@ -7,10 +7,11 @@ it with nothing else running, and compare ratios: times are this machine's.
 
 KERAS_BACKEND=jax python benchmarks/throughput.py --dataset mnist
 
-With `--limits N` it also measures what the device can do, the largest rate of a matrix
-product of N x N and of a copy in memory, and sets a step beside its floor: no step is shorter
-than its multiplications at the one rate, nor than reading each weight, its gradient and
-Adam's two moments, and writing all but the gradient, at the other. `gpu.sh` does that.
+With `--limits N` it also measures what the device can do, the largest rates of a product
+of N x N matrices and of a copy in memory, and sets a step beside its floor: no step is
+shorter than its multiplications at the one rate, nor than reading each weight, its
+gradient and Adam's two moments and writing all but the gradient at the other. `gpu.sh`
+measures so.
 """
 
 import functools
@@ -39,6 +40,7 @@ MODELS = {  # name: (model, batch size)
     "SNGAN": (lambda: kzoo.models.SNGAN((32, 32, 1)), 64),
     "Pythae's VAE": (lambda: kzoo.models.VAE((28, 28, 1), 16, widths=(512,)), 128),
 }
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def main(
@@ -64,19 +66,21 @@ def main(
         options["jit_compile"] = jit_compile
     rival_options = {} if rival_compiled is None else {"compiled": rival_compiled}
     if precision != "float32":
-        if precision != "bfloat16" or rival not in ("on_jax", "on_torch"):
+        if precision not in POLICIES or rival not in ("on_jax", "on_torch"):
             raise typer.BadParameter(
                 "Expected --precision float32, or bfloat16 on JAX or PyTorch against "
                 f"the loop by hand. Received: {precision} and {rival}."
             )
         rival_options["precision"] = precision
-        keras.config.set_dtype_policy("mixed_bfloat16")
     result |= {"steps": steps, "rounds": rounds, "compile": options, "models": {}}
     result |= {"rival": rival, "rival_options": rival_options}
     result["limits"] = device_limits(precision, limits) if limits else {}
     trainer = functools.partial(load(rival).trainer, **rival_options)
     for name in models.split(","):
-        row = compare(name, dataset, trainer, steps, rounds, options, result["limits"])
+        with kzoo.networks.precision(POLICIES[precision]):
+            model = MODELS[name][0]()
+        model.compile(**options)
+        row = compare(name, model, dataset, trainer, steps, rounds, result["limits"])
         if start_up:
             row["start_up_seconds"] = start_up_seconds(name)
         result["models"][name] = row
@@ -91,11 +95,9 @@ def main(
     print(f"Written: {path}")
 
 
-def compare(name, dataset, trainer, steps, rounds, options, limits):
+def compare(name, model, dataset, trainer, steps, rounds, limits):
     """Milliseconds a step by kzoo and by hand, their ratio, and samples a second."""
-    make, batch_size = MODELS[name]
-    model = make()
-    model.compile(**options)
+    _, batch_size = MODELS[name]
     images, _ = kzoo.data.load(dataset, image_size=model.image_shape[0])
     if images.shape[1:] != model.image_shape:
         raise SystemExit(f"Expected grey images. Received: {images.shape[1:]}.")

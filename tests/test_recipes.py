@@ -234,6 +234,21 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
         ),
         ("floor", {"datasets": "digits"}, ["frechet_distance:", "coverage:"]),
         ("throughput", {"models": "MLP VAE", "steps": 3, "rounds": 2}, ["'ratio'"]),
+        *[
+            (
+                "throughput",
+                {
+                    "models": "MLP VAE",
+                    "steps": 2,
+                    "rounds": 1,
+                    "limits": 64,
+                    "precision": precision,
+                },
+                ["'ratio'", "'of_floor'"],
+            )
+            for precision in ("float32", "bfloat16")
+            if keras.backend.backend() != "tensorflow"  # where none is counted
+        ],
         (
             "zoo",
             {"models": "CGAN,InfoGAN", "limit": 96, "metrics": "kernel_distance"},

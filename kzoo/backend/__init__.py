@@ -9,8 +9,8 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
   else, and returns `logs`. What `loss_fn` writes to `state` (batch statistics, seeds)
   is kept. `run_eagerly` and `jit_compile` are those of `keras.Model.compile`: PyTorch
   needs them here, the other backends compile the whole step that a phase is part of.
-- `execution(execution, step, steps)` is what takes so many of a trainer's steps, in place
-  of the `execution` that Keras has made of the one `step`.
+- `execution(execution, step, steps)` is what takes so many of a trainer's steps, in
+  place of the `execution` that Keras has made of the one `step`.
 - `input_gradient(fn, x)` is the gradient of `sum(fn(x))` with respect to `x`, and can
   be differentiated again.
 - `inference(fn, state)` compiles `fn(*tensors)`, which reads the variables `state`.
