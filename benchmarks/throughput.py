@@ -7,11 +7,11 @@ it with nothing else running, and compare ratios: times are this machine's.
 
 KERAS_BACKEND=jax python benchmarks/throughput.py --dataset mnist
 
-With `--limits N` it also measures what the device can do, the largest rates of a product
-of N x N matrices and of a copy in memory, and sets a step beside its floor: no step is
-shorter than its multiplications at the one rate, nor than reading each weight, its
-gradient and Adam's two moments and writing all but the gradient at the other. `gpu.sh`
-measures so.
+With `--limits N` it also measures what the device can do, the largest rates of a
+product of N x N matrices and of a copy in memory, and sets a step beside its floor: no
+step is shorter than its multiplications at the one rate, nor than reading each weight,
+its gradient and Adam's two moments and writing all but the gradient at the other.
+`gpu.sh` measures so.
 """
 
 import functools
