@@ -206,9 +206,7 @@ def own_share(x, y, batch_size, shuffle):
 def _batches(arrays, batch_size, shuffle):
     count = len(arrays[0])
     size = min(batch_size, count)
-    static = [None if count % size else size]
-    with tf.device("CPU"):
-        tensors = [tf.convert_to_tensor(array) for array in arrays]
+    rows = None if count % size else size
 
     def order(_):
         if not shuffle:
@@ -217,10 +215,15 @@ def _batches(arrays, batch_size, shuffle):
         draw = functools.partial(np.random.permutation, count)
         return tf.ensure_shape(tf.numpy_function(draw, [], tf.int64), [count])
 
+    def take(places):
+        return [array[places] for array in arrays]
+
     def in_turn(order):
         def batch(start):
-            places = tf.ensure_shape(order[start : start + size], static)
-            return tuple(tf.gather(tensor, places) for tensor in tensors)
+            # By NumPy: of tensors tf.data keeps a copy for each iterator, for good.
+            places, types = order[start : start + size], [a.dtype for a in arrays]
+            taken = zip(tf.numpy_function(take, [places], types), arrays, strict=True)
+            return tuple(tf.ensure_shape(x, (rows, *a.shape[1:])) for x, a in taken)
 
         return tf.data.Dataset.range(0, count, size).map(batch)
 
