@@ -207,6 +207,12 @@ class GenerativeModel(Verbs, keras.Model):
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing is left to build. Keras would add up uint8 images over workers."""
 
+    def __setattr__(self, name, value):
+        if name == "_jax_state":  # Keras's, of each step: it holds no layers to track
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def _make_function(self, step_function, **kwargs):
         execution = super()._make_function(step_function, **kwargs)
         one = self.steps_per_execution == 1 or self.run_eagerly or not self.jit_compile
