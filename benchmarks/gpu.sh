@@ -17,7 +17,7 @@ nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv ||
 
 measure() { # backend, name of the run, further options
     echo "== $1, $2"
-    KERAS_BACKEND=$1 timeout 80 python3 benchmarks/throughput.py "${options[@]}" \
+    KERAS_BACKEND=$1 timeout 70 python3 benchmarks/throughput.py "${options[@]}" \
         --output "$output/$2" "${@:3}" || echo "$1, $2: no figure"
 }
 

@@ -349,7 +349,8 @@ def spectral(layer, u):
     v = v / jnp.linalg.norm(v)
     u = v @ fixed
     u = u / jnp.linalg.norm(u)
-    return {**layer, "kernel": layer["kernel"] / (v @ matrix @ u)}, u
+    kernel = layer["kernel"]
+    return {**layer, "kernel": (kernel / (v @ matrix @ u)).astype(kernel.dtype)}, u
 
 
 def double(x):
