@@ -33,7 +33,7 @@ ALLOWED = {
     "quantizers": {"backend", "checks"},
     "export": {"backend", "files"},
     "samplers": {"checks", "losses", "priors"},
-    "verbs": {"backend", "checks", "export", "samplers"},
+    "verbs": {"backend", "checks", "export", "networks", "samplers"},
     "training": {"backend", "checks", "files", "networks", "optimizers", "verbs"},
     "models": {
         "augmentations",

@@ -1,0 +1,5 @@
+"""What every model of the zoo shares."""
+
+from kzoo.training.model import GenerativeModel
+
+__all__ = ["GenerativeModel"]
