@@ -97,7 +97,18 @@ def cutout(images, draw, ratio=1 / 2):
     return (images - 0.5) * (1 - rows * columns) + 0.5
 
 
-AUGMENTATIONS = {"color": color, "translation": translation, "cutout": cutout}
+def flip(images, draw):
+    """Half of the images mirrored, left to right: arXiv:2006.06676, appendix B."""
+    mirrored = ops.cast(draw((ops.shape(images)[0], 1, 1, 1)) < 0.5, "float32")
+    return mirrored * ops.flip(images, axis=2) + (1 - mirrored) * images
+
+
+AUGMENTATIONS = {
+    "color": color,
+    "translation": translation,
+    "cutout": cutout,
+    "flip": flip,
+}
 
 
 def _shift(side, ratio, n, draw):

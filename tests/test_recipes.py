@@ -269,6 +269,11 @@ def test_classifier_recipe_makes_features(tmp_path, capsys):
         ),
         ("modes", {"datasets": "ring-8", "steps": 20, "seeds": 1}, ["modes:"]),
         (
+            "wgan_gp",
+            {"dataset": "digits", "epochs": 1, "batch_size": 8, "limit": 8},
+            ["'d_loss'", "'gradient_penalty'"],
+        ),
+        (
             "disentanglement",
             {
                 "models": "beta-VAE",

@@ -48,7 +48,9 @@ class GAN(GenerativeModel):
             (arXiv:1802.05957) or None. `"auto"` means None for `"mlp"`, else `"batch"`.
         augmentation: of the real and fake images that the discriminator sees, a name
             or several, in order: `"color"`, `"translation"`, `"cutout"` (DiffAugment,
-            arXiv:2006.10738, for data sets of a few thousand images or less).
+            arXiv:2006.10738, for data sets of a few thousand images or less), `"flip"`
+            (left to right; samples are then mirrored too, unless the probability stays
+            below 1).
         augmentation_probability: of each augmentation for each image, or `"adaptive"`:
             as high as the discriminator overfits (ADA, arXiv:2006.06676). Then it is
             saved with the model, and logged.
