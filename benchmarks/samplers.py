@@ -28,6 +28,7 @@ MODELS = {  # names without a comma, which separates them
         shape, **CONV, likelihood="gaussian", likelihood_scale="learned"
     ),
     "BetaVAE": lambda shape: kzoo.models.BetaVAE(shape, **CONV),
+    "CVAE": lambda shape: kzoo.models.CVAE(shape, 10, **CONV),
     "IWAE": lambda shape: kzoo.models.IWAE(
         shape, **CONV, widths=(32, 64), activation="relu", binarize=False
     ),
@@ -38,6 +39,7 @@ MODELS = {  # names without a comma, which separates them
     "InfoVAE": lambda shape: kzoo.models.InfoVAE(shape, **CONV),
     "WAE": lambda shape: kzoo.models.WAE(shape, **CONV),
     "VampVAE": lambda shape: kzoo.models.VampVAE(shape, **CONV, components=100),
+    "HVAE": lambda shape: kzoo.models.HVAE(shape, warmup_steps=1000),
     "DenoisingVAE": lambda shape: kzoo.models.DenoisingVAE(shape, **CONV),
     "RAE": lambda shape: kzoo.models.RAE(shape, **CONV),
     "JointVAE": lambda shape: kzoo.models.JointVAE(shape, capacity_steps=1000),
@@ -75,7 +77,7 @@ def main(
     seed: int = 0,
     output: Path = Path("saved_models/samplers"),
 ):
-    images, _ = kzoo.data.load(dataset, image_size=28, limit=limit)
+    images, labels = kzoo.data.load(dataset, image_size=28, limit=limit)
     test_images, _ = kzoo.data.load(dataset, "test", image_size=28)
     evaluator = kzoo.metrics.Evaluator(
         test_images,
@@ -91,10 +93,11 @@ def main(
         keras.utils.set_random_seed(seed)
         model = MODELS[name](images.shape[1:])
         model.compile()
-        model.fit(images, None, batch_size, epochs, verbose=2)
+        given = labels if model.num_classes else None
+        model.fit(images, given, batch_size, epochs, verbose=2)
         rows, pictures = {}, []
         for kind in ["prior", *samplers.split(",")]:
-            rows[kind] = {"seconds": fitted(model, kind, images, seed, steps)}
+            rows[kind] = {"seconds": fitted(model, kind, images, given, seed, steps)}
             rows[kind] |= evaluator(model).scores()
             pictures.append(model.sample(COLUMNS, seed=seed))
             print(name, kind, rows[kind], flush=True)
@@ -107,12 +110,12 @@ def main(
         plt.imsave(output / f"{name}.png", np.squeeze(grid), cmap="gray")
 
 
-def fitted(model, kind, images, seed, steps):
+def fitted(model, kind, images, labels, seed, steps):
     """Fits the sampler, or goes back to the prior; returns how long it took."""
     start = time.perf_counter()
     options = {"steps": steps} if kind in ("flow", "two_stage") else {}
     kind = None if kind == "prior" else kind
-    model.fit_sampler(kind, images, seed=seed, **options)
+    model.fit_sampler(kind, images, labels, seed=seed, **options)
     return time.perf_counter() - start
 
 

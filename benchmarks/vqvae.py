@@ -6,7 +6,7 @@ squared error over the variance of the training data, `vq` the mean over numbers
 means over an epoch's batches. It prints 0.0612 and 0.2061 after 10 epochs, 0.0444 and
 0.1682 after 30; its PixelCNN (Adam 3e-4, the last tenth of the training codes held
 out) reaches 1.313 nats a code after 1 epoch and 1.055 after 10. The gated PixelCNN here
-has another size.
+has another size. Samples are compared with the test images as in `zoo.py`.
 
 python benchmarks/vqvae.py --output runs/vqvae
 """
@@ -56,6 +56,17 @@ def main(
         ).history
         figures["prior val_loss"] = history["val_loss"]
         figures["seconds"] = time.perf_counter() - start
+        report = kzoo.metrics.evaluate(
+            model,
+            test_images,
+            features=kzoo.metrics.features_for(dataset),
+            metrics=["frechet_distance", "prdc"],
+            seed=seed,
+            dataset=dataset,
+            split="test",
+            verbose=False,
+        )
+        figures |= report.scores()
         (output / f"{quantizer}.json").write_text(json.dumps(figures, indent=1))
         print(quantizer, {name: np.round(x, 4) for name, x in figures.items()})
         model.save(output / f"{quantizer}.keras")
