@@ -203,7 +203,7 @@ def test_your_own_networks(tmp_path):
         ({"conditioning": "projection", "num_classes": 3}, "'dcgan' or 'resnet'"),
         ({"loss": "logistic"}, "'hinge', 'least_squares', 'minimax'"),
         ({"penalty": "r3"}, "'dragan', 'gradient_penalty'"),
-        ({"augmentation": "flip"}, "'color', 'translation', 'cutout'"),
+        ({"augmentation": "blur"}, "'color', 'translation', 'cutout', 'flip'"),
         ({"penalty_every": 0}, "penalty_every"),
         ({"weight_clip": 0.01, "penalty": "r1"}, "weight_clip"),
         ({"minibatch_stddev": True}, "minibatch_stddev"),
