@@ -107,7 +107,10 @@ def check_phases_move_only_their_network(make):
     if not names:
         return
     model = compiled(make, run_eagerly=QUICKER_EAGERLY)  # on JAX, a program used again
+    start = [np.array(ops.convert_to_numpy(v)) for v in model.optimizer.variables]
     for moving in names:
+        for variable, value in zip(model.optimizer.variables, start, strict=True):
+            variable.assign(value)  # without the momentum of the phase before
         for name, member in model.optimizer.members.items():
             member.learning_rate = 0.01 if name == moving else 0.0
         own = {id(v) for v in getattr(model, moving).trainable_variables}
