@@ -2,12 +2,13 @@
 
 keras.io/examples/generative/wgan_gp: batches of 512, three steps of the critic for one
 of the generator, Adam 2e-4 (0.5, 0.9), a penalty of weight 10, 128 latents. It prints
-the critic's loss, the mean over an epoch's batches: -7.66 after 1 epoch, -3.80 after 10
-and -2.51 after 20, where the generator's is 8.67. There, images are in [-1, 1] and the
-slope is measured by them. Here they are in [0, 1] and slopes twice as large, so that
-the critic's score is halved, and the penalty's weight with it: the losses are half of
-the example's, which changes no step of Adam, and are doubled for the table. The example
-mixes real and fake images by a normal number, the paper and kzoo by a uniform one.
+a loss of the critic of -7.66 in its 1st epoch, -3.80 in the 10th and -2.51 in the 20th,
+where the generator's is 8.67. There, images are in [-1, 1] and the slope is measured by
+them. Here they are in [0, 1] and slopes twice as large, so that the critic's score is
+halved, and the penalty's weight with it: the losses are half of the example's, which
+Adam does not see but for its epsilon, and are doubled before they are shown. The
+example mixes real and fake images by a normal number, the paper and kzoo by a uniform
+one.
 
 python benchmarks/wgan_gp.py --output runs/wgan_gp
 """
