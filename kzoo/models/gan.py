@@ -29,7 +29,9 @@ class GAN(GenerativeModel):
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
         architecture: `"mlp"`, `"dcgan"`, which doubles the sides once for each width,
-            or `"resnet"`, once for each but the first (SNGAN's, arXiv:1802.05957).
+            or, once for each but the first, `"resnet"` (SNGAN's, arXiv:1802.05957) or
+            `"stylegan"` (StyleGAN2's, arXiv:1912.04958, without noise and mixing; its
+            samples are clipped to [0, 1]).
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"`, `"wasserstein"`,
             `"hinge"`, `"relativistic_pairing"` or `"relativistic_average"`.
         discriminator_steps: steps of the discriminator for each of the generator.
@@ -45,7 +47,8 @@ class GAN(GenerativeModel):
         dropout: share of the `"mlp"` discriminator's hidden units that a step leaves
             out. None means 0.3 for `"mlp"`, as the paper has dropout too.
         normalization: of the discriminator: `"batch"`, `"layer"`, `"spectral"`
-            (arXiv:1802.05957) or None. `"auto"` means None for `"mlp"`, else `"batch"`.
+            (arXiv:1802.05957) or None. `"auto"` means `"batch"` for `"dcgan"` and
+            `"resnet"`, else None. `"stylegan"` has none.
         augmentation: of the real and fake images that the discriminator sees, a name
             or several, in order: `"color"`, `"translation"`, `"cutout"` (DiffAugment,
             arXiv:2006.10738, for data sets of a few thousand images or less), `"flip"`
@@ -55,21 +58,24 @@ class GAN(GenerativeModel):
             as high as the discriminator overfits (ADA, arXiv:2006.06676). Then it is
             saved with the model, and logged.
         attention: height of the hidden maps, half the images' or less, after which
-            both networks have self-attention (arXiv:1805.08318), or None. Not for
-            `"mlp"`.
+            both networks have self-attention (arXiv:1805.08318), or None. For
+            `"dcgan"` and `"resnet"`.
         minibatch_stddev: whether the discriminator sees how much the images of a group
-            of four differ (arXiv:1710.10196, section 3). Not for `"mlp"`.
+            of four differ (arXiv:1710.10196, section 3). For `"dcgan"` and `"resnet"`;
+            that of `"stylegan"` always does.
         ema: decay of a moving average of the generator's weights, which then makes
             the samples, or None. It is `min(ema, (1 + t) / (10 + t))` in step t, so
             that the initial weights are soon forgotten.
         widths: layer widths from latents to images; the discriminator mirrors them,
             but see `kzoo.networks.resnet`. Defaults to `(128, 256, 512)` for `"mlp"`,
-            and to `dcgan_widths` or `resnet_widths`: for 28 pixels `(256, 128)` or
-            `(256, 256, 256)`.
+            and to `dcgan_widths`, `resnet_widths` or `stylegan_widths`: for 28 pixels
+            `(256, 128)`, `(256, 256, 256)` or `(64, 32, 16)`.
         num_classes: number of labels to condition both networks on, or None.
-        conditioning: on labels: by `"concatenation"` with latents and images, or, not
-            for `"mlp"`, by `"projection"` (arXiv:1802.05637): conditional batch
-            normalisation, and an inner product of features and embedded label.
+        conditioning: on labels: by `"concatenation"` with latents and images, or, for
+            `"dcgan"` and `"resnet"`, by `"projection"` (arXiv:1802.05637): conditional
+            batch normalisation, and an inner product of features and embedded label.
+            `"stylegan"` has a way of its own: its mapping takes an embedding beside the
+            latents, its discriminator an inner product.
         generator: your own `keras.Model` from latents, or `[latents, labels]`, to
             images in [0, 1]: it ends in a sigmoid, say.
         discriminator: your own `keras.Model` from images in [0, 1], or
@@ -163,17 +169,23 @@ class GAN(GenerativeModel):
 
     def settle_defaults(self):
         """What depends on the architecture and was left open."""
-        mlp = self.architecture == "mlp"
         if self.normalization == "auto":
-            self.normalization = None if mlp else "batch"
+            self.normalization = "batch" if self.has_options else None
         checks.one_of("normalization", self.normalization, NORMALIZATIONS)
         if self.dropout is None:
-            self.dropout = 0.3 if mlp else 0.0
+            self.dropout = 0.3 if self.architecture == "mlp" else 0.0
+
+    @property
+    def has_options(self):
+        """Whether networks of the architecture come with attention and the like."""
+        return self.architecture in ("dcgan", "resnet")
 
     def network_settings(self):
         """What the generator's and the discriminator's builder take beside sizes."""
         if self.architecture == "mlp":
             return {}, {"dropout": self.dropout, "normalization": self.normalization}
+        if self.architecture == "stylegan":
+            return {}, {}
         both = {"conditioning": self.conditioning, "attention": self.attention}
         of_discriminator = {
             "normalization": self.normalization,
@@ -185,10 +197,12 @@ class GAN(GenerativeModel):
         self.add_network("discriminator", own, build, self.image_shape, (1,))
 
     def default_optimizer(self):
-        # DCGAN's settings; on the MLP they work as well.
+        # DCGAN's settings; on the MLP they work as well. StyleGAN's weights, which are
+        # scaled in use, move as far at ten times the rate.
+        rate = 2e-3 if self.architecture == "stylegan" else 2e-4
         return {
-            "discriminator": keras.optimizers.Adam(2e-4, beta_1=0.5),
-            "generator": keras.optimizers.Adam(2e-4, beta_1=0.5),
+            "discriminator": keras.optimizers.Adam(rate, beta_1=0.5),
+            "generator": keras.optimizers.Adam(rate, beta_1=0.5),
         }
 
     @backend.portable_step
@@ -305,7 +319,9 @@ class GAN(GenerativeModel):
     def generate_batch(self, latents, labels=None):
         generator = self.generator if self.ema is None else self.ema_generator
         images = generator(self.given(latents, labels), training=False)
-        return ops.cast(images, "float32")
+        images = ops.cast(images, "float32")
+        # Unbounded, so that the discriminator's slope does not end in training.
+        return ops.clip(images, 0.0, 1.0) if self.architecture == "stylegan" else images
 
     def get_config(self):
         return {
@@ -331,18 +347,32 @@ class GAN(GenerativeModel):
 
 def check_compatible(gan):
     """Raises a `ValueError` for an argument that another one leaves without sense."""
-    mlp, probability = gan.architecture == "mlp", gan.augmentation_probability
+    probability = gan.augmentation_probability
     adaptive = probability == "adaptive"
+    of_architecture = f"for architecture={gan.architecture!r}"
     slope = [name for name in gan.penalty if name in SLOPE_PENALTIES]
     for wrong, argument, expected in (
         (slope and gan.weight_clip, "weight_clip", f"None beside penalty={slope}"),
         (gan.penalty_every > 1 and gan.lecam, "penalty_every", "1 for 'lecam'"),
-        (gan.dropout and not mlp, "dropout", "None but for architecture='mlp'"),
-        (gan.attention and mlp, "attention", "None for architecture='mlp'"),
         (
-            gan.minibatch_stddev and mlp,
+            gan.dropout and gan.architecture != "mlp",
+            "dropout",
+            "None but for architecture='mlp'",
+        ),
+        (
+            gan.normalization and gan.architecture == "stylegan",
+            "normalization",
+            f"None {of_architecture}",
+        ),
+        (
+            gan.attention and not gan.has_options,
+            "attention",
+            f"None {of_architecture}",
+        ),
+        (
+            gan.minibatch_stddev and not gan.has_options,
             "minibatch_stddev",
-            "False for architecture='mlp'",
+            f"False {of_architecture}",
         ),
         (
             not adaptive and not 0 <= probability <= 1,

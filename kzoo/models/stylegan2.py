@@ -14,11 +14,6 @@ from keras import ops
 
 from kzoo import backend, checks
 from kzoo.models.gan import GAN
-from kzoo.networks.stylegan import (
-    build_stylegan_discriminator,
-    build_stylegan_generator,
-    stylegan_widths,
-)
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -98,19 +93,16 @@ class StyleGAN2(GAN):
         **kwargs,
     ):
         check_no_generator(kwargs.get("generator"))
-        widths = stylegan_widths(image_shape) if widths is None else widths
         self.mapping_layers = checks.positive_int("mapping_layers", mapping_layers)
         self.mapping_rate = mapping_rate
         super().__init__(
             image_shape,
             latent_dim,
-            architecture="mlp",  # not built: see `add_network`
+            architecture="stylegan",
             loss=loss,
             penalty=penalty,
             penalty_weight=penalty_weight,
             penalty_every=penalty_every,
-            dropout=0.0,
-            normalization=None,
             ema=ema,
             widths=widths,
             num_classes=num_classes,
@@ -137,17 +129,13 @@ class StyleGAN2(GAN):
     def psi(self, value):
         self.truncation.assign(value)
 
-    def add_network(self, name, own, build, inputs, outputs):
-        # `GAN` would build those of its own architectures.
-        build = {
-            "generator": functools.partial(
-                build_stylegan_generator,
-                mapping_layers=self.mapping_layers,
-                mapping_rate=self.mapping_rate,
-            ),
-            "discriminator": build_stylegan_discriminator,
-        }[name]
-        super().add_network(name, own, build, inputs, outputs)
+    def network_settings(self):
+        of_generator = {
+            "mapping_layers": self.mapping_layers,
+            "mapping_rate": self.mapping_rate,
+            "noisy": True,
+        }
+        return of_generator, {}
 
     def default_optimizer(self):
         return {

@@ -136,11 +136,11 @@ def check_conditioning(conditioning, architecture, num_classes):
             "many there are. Received: num_classes=None. Pass it, or leave "
             "conditioning out."
         )
-    if conditioning == "projection" and architecture == "mlp":
+    if conditioning == "projection" and architecture not in ("dcgan", "resnet"):
         raise ValueError(
             "conditioning='projection' needs batch normalisation in the generator. "
-            "Expected architecture='dcgan' or 'resnet'. Received: architecture='mlp'. "
-            "Pass one of these, or conditioning='concatenation'."
+            "Expected architecture='dcgan' or 'resnet'. Received: architecture="
+            f"{architecture!r}. Pass one of these, or conditioning='concatenation'."
         )
     return conditioning
 

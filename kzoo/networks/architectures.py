@@ -12,12 +12,22 @@ from kzoo.networks.resnet import (
     build_resnet_generator,
     resnet_widths,
 )
+from kzoo.networks.stylegan import (
+    build_stylegan_discriminator,
+    build_stylegan_generator,
+    stylegan_widths,
+)
 
 # Builders of the generator and of the discriminator, and the default widths.
 ARCHITECTURES = {
     "dcgan": (build_dcgan_generator, build_dcgan_discriminator, dcgan_widths),
     "mlp": (build_mlp_generator, build_mlp_discriminator, mlp_widths),
     "resnet": (build_resnet_generator, build_resnet_discriminator, resnet_widths),
+    "stylegan": (
+        build_stylegan_generator,
+        build_stylegan_discriminator,
+        stylegan_widths,
+    ),
 }
 
 

@@ -130,17 +130,29 @@ class ModulatedConv2D(layers.Layer):
 class StyledConv2D(ModulatedConv2D):
     """`ModulatedConv2D`, then noise times one learned strength, then leaky ReLU.
 
+    Args:
+        noisy: whether there is a strength, to train where noise is passed.
+        **kwargs: as for `ModulatedConv2D`.
+
     Call arguments:
         x, style: as for `ModulatedConv2D`.
         noise: `(batch, height, width, 1)`, or None for none.
     """
 
+    def __init__(self, *args, noisy=True, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.noisy = noisy
+
     def build(self, x_shape, style_shape):
         super().build(x_shape, style_shape)
-        self.strength = self.add_weight((), "zeros", name="strength")
+        if self.noisy:
+            self.strength = self.add_weight((), "zeros", name="strength")
 
     def call(self, x, style, noise=None):
         x = super().call(x, style)
         if noise is not None:
             x = x + self.strength * noise
         return scaled_leaky_relu(x)
+
+    def get_config(self):
+        return {**super().get_config(), "noisy": self.noisy}

@@ -42,6 +42,7 @@ class Synthesis(layers.Layer):
     Args:
         image_shape: `(height, width, channels)`.
         widths: channels of each resolution, the smallest first.
+        noisy: whether there are strengths of the noise to train.
 
     Call arguments:
         styles: `(batch, 2 * len(widths), features)`, one for each convolution; the one
@@ -49,20 +50,23 @@ class Synthesis(layers.Layer):
         noise: a map `(batch, height, width, 1)` of each of `noise_sizes`, or None.
     """
 
-    def __init__(self, image_shape, widths, **kwargs):
+    def __init__(self, image_shape, widths, noisy=True, **kwargs):
         super().__init__(**kwargs)
         self.image_shape, self.widths = tuple(image_shape), tuple(widths)
+        self.noisy = noisy
         self.styles = 2 * len(self.widths)
         policy = self.dtype_policy
         doubled = [w for width in self.widths for w in (width, width)]
-        self.convolutions = [StyledConv2D(w, 3, dtype=policy) for w in doubled[1:]]
+        self.convolutions = [
+            StyledConv2D(w, 3, noisy=noisy, dtype=policy) for w in doubled[1:]
+        ]
         self.to_images = [
             ModulatedConv2D(self.image_shape[-1], 1, demodulate=False, dtype="float32")
             for _ in self.widths
         ]
         self.enlarge = BilinearUpsampling(dtype=policy)
         self.enlarge_image = BilinearUpsampling(dtype="float32")
-        height, width = halved(self.image_shape, len(self.widths) - 1, "stylegan2")
+        height, width = halved(self.image_shape, len(self.widths) - 1, "stylegan")
         sizes = [(height * 2**i, width * 2**i) for i in range(len(self.widths))]
         self.noise_sizes = [size for size in sizes for _ in range(2)][1:]
 
@@ -95,8 +99,12 @@ class Synthesis(layers.Layer):
         return 0.5 * images + 0.5
 
     def get_config(self):
-        own = {"image_shape": self.image_shape, "widths": self.widths}
-        return {**super().get_config(), **own}
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "widths": self.widths,
+            "noisy": self.noisy,
+        }
 
 
 def unit_second_moment(x):
@@ -124,10 +132,15 @@ def build_stylegan_generator(
     num_classes=None,
     mapping_layers=8,
     mapping_rate=0.01,
+    noisy=False,
 ):
-    """Latents to images about [0, 1], without noise: layers `mapping`, `synthesis`."""
+    """Latents to images about [0, 1]: layers `mapping` and `synthesis`.
+
+    Called as a whole it has one style an image and no noise. `noisy` is for a model
+    that passes noise to the layer `synthesis`.
+    """
     mapping = build_mapping(latent_dim, num_classes, mapping_layers, mapping_rate)
-    synthesis = Synthesis(image_shape, widths, name="synthesis")
+    synthesis = Synthesis(image_shape, widths, noisy, name="synthesis")
     inputs = [keras.Input((latent_dim,), name="latents"), *label_input(num_classes)]
     style = mapping(inputs if num_classes else inputs[0])
     images = synthesis(layers.RepeatVector(synthesis.styles)(style))
@@ -136,7 +149,7 @@ def build_stylegan_generator(
 
 def build_stylegan_discriminator(image_shape, latent_dim, widths, num_classes=None):
     """Images in [0, 1] to a logit; with labels, the product with a label's vector."""
-    halved(image_shape, len(widths) - 1, "stylegan2")
+    halved(image_shape, len(widths) - 1, "stylegan")
     images = keras.Input(image_shape, name="images")
     labels = label_input(num_classes)
     x = convolution(widths[-1], 1)(layers.Rescaling(2.0, -1.0)(images))

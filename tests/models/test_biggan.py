@@ -6,15 +6,26 @@ import math
 import keras
 import numpy as np
 import pytest
-from conformance import check_model, with_fixed_vectors
+from conformance import (
+    batch,
+    check_model,
+    with_fixed_noise,
+    with_fixed_vectors,
+)
 from conftest import wave
 from keras import ops
 
 from kzoo.models import BigGAN
-from kzoo.models.biggan import conditional_batch_norm
+from kzoo.models.biggan import conditional_batch_norm, kernels, off_diagonal
 
-NAMES = ("discriminator_loss", "generator_loss", "sample_mean", "sample_std")
-GOLDEN = (3.676842, -2.607048, 0.5310497, 0.0197976)
+NAMES = (
+    "discriminator_loss",
+    "generator_loss",
+    "sample_mean",
+    "sample_std",
+    "orthogonality",
+)
+GOLDEN = (3.676842, -2.607048, 0.5310497, 0.0197976, 152.609)
 MAKE = {
     "small": lambda: with_fixed_vectors(
         BigGAN((8, 8, 1), 4, widths=(8, 4), embedding_dim=3, num_classes=3)
@@ -41,6 +52,40 @@ def test_size_is_that_of_stem_blocks_and_shared_embedding():
     expected += 3 * 32 * 4 + 4 * 32 + 1  # attention over maps of 14 pixels
     expected += 2 * 16 + 9 * 16 + 1
     assert trainable(model.generator) == expected
+
+
+def test_kernels_start_orthogonal():
+    model = BigGAN((8, 8, 1), widths=(8, 4), num_classes=3)
+    for kernel in [*kernels(model.generator), *kernels(model.discriminator)]:
+        matrix = ops.convert_to_numpy(kernel).reshape(-1, kernel.shape[-1])
+        np.testing.assert_allclose(np.linalg.svd(matrix)[1], 1.0, rtol=1e-4)
+
+
+def test_off_diagonal_is_that_of_equation_3():
+    kernel = wave((2, 3, 4))
+    filters = kernel.reshape(6, 4)
+    products = filters.T @ filters
+    expected = (products[~np.eye(4, dtype=bool)] ** 2).sum()
+    measured = off_diagonal(ops.convert_to_tensor(kernel))
+    np.testing.assert_allclose(ops.convert_to_numpy(measured), expected, rtol=1e-5)
+    lengths = ops.convert_to_tensor(np.diag([1.0, 2.0, 3.0]).astype("float32"))
+    assert float(off_diagonal(lengths)) == 0.0
+
+
+def test_the_penalty_is_added_to_the_generators_loss():
+    losses = []
+    for weight in 0.0, 0.5:
+        model = BigGAN(
+            (8, 8, 1), 4, widths=(4, 4), num_classes=2, orthogonal_weight=weight
+        )
+        with_fixed_noise(model)
+        for i, variable in enumerate(v for v in model.variables if len(v.shape) > 1):
+            variable.assign(0.3 * wave(variable.shape, phase=i))
+        images, labels = (ops.convert_to_tensor(x) for x in batch(model, 8))
+        loss, logs = model.generator_loss(images, labels, training=False)
+        losses.append(float(loss))
+    penalty = float(logs["orthogonality"])
+    assert penalty > 0 and losses[1] - losses[0] == pytest.approx(0.5 * penalty)
 
 
 def test_gain_and_bias_are_linear_in_the_condition():

