@@ -31,6 +31,10 @@ MODELS = {
     "SNGAN": lambda shape, n: kzoo.models.SNGAN(
         shape, num_classes=n, widths=(32, 32, 32)
     ),
+    # One step of the discriminator, not five, so that more epochs take as long.
+    "convolutional SNGAN": lambda shape, n: kzoo.models.SNGAN(
+        shape, architecture="dcgan", num_classes=n, discriminator_steps=1, **WIDTHS
+    ),
     "R3GAN": lambda shape, _: kzoo.models.R3GAN(shape),
     "StyleGAN2": lambda shape, _: kzoo.models.StyleGAN2(shape),
     "ACGAN": lambda shape, n: kzoo.models.ACGAN(shape, num_classes=n, **WIDTHS),

@@ -78,7 +78,7 @@ def test_the_penalty_is_added_to_the_generators_loss():
         model = BigGAN(
             (8, 8, 1), 4, widths=(4, 4), num_classes=2, orthogonal_weight=weight
         )
-        with_fixed_noise(model)
+        with_fixed_noise(with_fixed_vectors(model))
         for i, variable in enumerate(v for v in model.variables if len(v.shape) > 1):
             variable.assign(0.3 * wave(variable.shape, phase=i))
         images, labels = (ops.convert_to_tensor(x) for x in batch(model, 8))
