@@ -154,7 +154,7 @@ class BigGAN(GAN):
 
     def generator_loss(self, images, labels=None, training=True):
         loss, logs = super().generator_loss(images, labels, training)
-        penalty = sum(map(off_diagonal, kernels(self.generator)))
+        penalty = sum(map(off_diagonal, kernels(self.generator)), ops.zeros(()))
         loss = loss + self.orthogonal_weight * penalty
         return loss, {**logs, "orthogonality": penalty}
 

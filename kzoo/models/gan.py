@@ -13,7 +13,12 @@ from keras import ops
 from kzoo import backend, checks, losses
 from kzoo.augmentations import AUGMENTATIONS, Augmentation
 from kzoo.networks import NORMALIZATIONS, check_conditioning, check_widths
-from kzoo.networks.architectures import ARCHITECTURES, check_attention
+from kzoo.networks.architectures import (
+    ARCHITECTURES,
+    WITH_OPTIONS,
+    check_attention,
+    clashes_of_networks,
+)
 from kzoo.penalties import PENALTIES, SLOPE_PENALTIES, LeCam
 from kzoo.training import GenerativeModel
 
@@ -170,15 +175,10 @@ class GAN(GenerativeModel):
     def settle_defaults(self):
         """What depends on the architecture and was left open."""
         if self.normalization == "auto":
-            self.normalization = "batch" if self.has_options else None
+            self.normalization = "batch" if self.architecture in WITH_OPTIONS else None
         checks.one_of("normalization", self.normalization, NORMALIZATIONS)
         if self.dropout is None:
             self.dropout = 0.3 if self.architecture == "mlp" else 0.0
-
-    @property
-    def has_options(self):
-        """Whether networks of the architecture come with attention and the like."""
-        return self.architecture in ("dcgan", "resnet")
 
     def network_settings(self):
         """What the generator's and the discriminator's builder take beside sizes."""
@@ -347,33 +347,25 @@ class GAN(GenerativeModel):
 
 def check_compatible(gan):
     """Raises a `ValueError` for an argument that another one leaves without sense."""
+    for wrong, argument, expected in (
+        *clashes_of_training(gan),
+        *clashes_of_networks(gan),
+    ):
+        if wrong:
+            raise ValueError(
+                f"Expected {argument} to be {expected}. "
+                f"Received: {argument}={getattr(gan, argument)!r}."
+            )
+
+
+def clashes_of_training(gan):
+    """Triples `(whether there is one, argument, what it is expected to be)`."""
     probability = gan.augmentation_probability
     adaptive = probability == "adaptive"
-    of_architecture = f"for architecture={gan.architecture!r}"
     slope = [name for name in gan.penalty if name in SLOPE_PENALTIES]
-    for wrong, argument, expected in (
+    return (
         (slope and gan.weight_clip, "weight_clip", f"None beside penalty={slope}"),
         (gan.penalty_every > 1 and gan.lecam, "penalty_every", "1 for 'lecam'"),
-        (
-            gan.dropout and gan.architecture != "mlp",
-            "dropout",
-            "None but for architecture='mlp'",
-        ),
-        (
-            gan.normalization and gan.architecture == "stylegan",
-            "normalization",
-            f"None {of_architecture}",
-        ),
-        (
-            gan.attention and not gan.has_options,
-            "attention",
-            f"None {of_architecture}",
-        ),
-        (
-            gan.minibatch_stddev and not gan.has_options,
-            "minibatch_stddev",
-            f"False {of_architecture}",
-        ),
         (
             not adaptive and not 0 <= probability <= 1,
             "augmentation_probability",
@@ -384,12 +376,7 @@ def check_compatible(gan):
             "augmentation_probability",
             "1, or an augmentation",
         ),
-    ):
-        if wrong:
-            raise ValueError(
-                f"Expected {argument} to be {expected}. "
-                f"Received: {argument}={getattr(gan, argument)!r}."
-            )
+    )
 
 
 def DCGAN(image_shape, latent_dim=100, **kwargs):

@@ -30,6 +30,32 @@ ARCHITECTURES = {
     ),
 }
 
+# Those with a choice of normalisation, attention and the like; the others have none.
+WITH_OPTIONS = ("dcgan", "resnet")
+
+
+def clashes_of_networks(gan):
+    """What a `GAN`'s architecture does not have, though it is asked for.
+
+    Triples `(whether it is, argument, what the argument is expected to be)`.
+    """
+    name, plain = gan.architecture, gan.architecture not in WITH_OPTIONS
+    dropout, normalization = gan.dropout, gan.normalization
+    return (
+        (dropout and name != "mlp", "dropout", "None but for architecture='mlp'"),
+        (
+            normalization and name == "stylegan",
+            "normalization",
+            "None for architecture='stylegan'",
+        ),
+        (gan.attention and plain, "attention", f"None for architecture={name!r}"),
+        (
+            gan.minibatch_stddev and plain,
+            "minibatch_stddev",
+            f"False for architecture={name!r}",
+        ),
+    )
+
 
 def check_attention(attention, network, image_shape):
     """Raises a `ValueError` if `network` lacks self-attention though it is wanted."""

@@ -86,6 +86,9 @@ def test_the_penalty_is_added_to_the_generators_loss():
         losses.append(float(loss))
     penalty = float(logs["orthogonality"])
     assert penalty > 0 and losses[1] - losses[0] == pytest.approx(0.5 * penalty)
+    model.generator.trainable = False
+    frozen = model.generator_loss(images, labels, training=False)[1]["orthogonality"]
+    assert ops.is_tensor(frozen) and float(frozen) == 0.0
 
 
 def test_gain_and_bias_are_linear_in_the_condition():
