@@ -21,6 +21,7 @@ import kzoo
 
 COLUMNS = 16
 CONV = {"latent_dim": 16, "architecture": "conv"}
+WEIGHTED = {**CONV, "widths": (32, 64), "activation": "relu", "binarize": False}
 MODELS = {  # names without a comma, which separates them
     "VAE": lambda shape: kzoo.models.VAE(shape),
     "conv VAE": lambda shape: kzoo.models.VAE(shape, **CONV),
@@ -29,9 +30,7 @@ MODELS = {  # names without a comma, which separates them
     ),
     "BetaVAE": lambda shape: kzoo.models.BetaVAE(shape, **CONV),
     "CVAE": lambda shape: kzoo.models.CVAE(shape, 10, **CONV),
-    "IWAE": lambda shape: kzoo.models.IWAE(
-        shape, **CONV, widths=(32, 64), activation="relu", binarize=False
-    ),
+    "IWAE": lambda shape: kzoo.models.IWAE(shape, **WEIGHTED),
     "BetaTCVAE": lambda shape: kzoo.models.BetaTCVAE(shape, **CONV),
     "FactorVAE": lambda shape: kzoo.models.FactorVAE(
         shape, **CONV, gamma=6.0, discriminator_widths=(256, 256)
@@ -47,15 +46,9 @@ MODELS = {  # names without a comma, which separates them
     "SphericalVAE": lambda shape: kzoo.models.SphericalVAE(
         shape, **CONV, binarize=False
     ),
-    "MIWAE": lambda shape: kzoo.models.MIWAE(
-        shape,
-        **CONV,
-        samples=4,
-        groups=2,
-        widths=(32, 64),
-        activation="relu",
-        binarize=False,
-    ),
+    "MIWAE": lambda shape: kzoo.models.MIWAE(shape, **WEIGHTED, samples=4, groups=2),
+    "CIWAE": lambda shape: kzoo.models.CIWAE(shape, **WEIGHTED, samples=4),
+    "PIWAE": lambda shape: kzoo.models.PIWAE(shape, **WEIGHTED, samples=4, groups=2),
     "Autoencoder": lambda shape: kzoo.models.Autoencoder(shape, **CONV),
     "AAE": lambda shape: kzoo.models.AAE(shape),
     "VAEGAN": lambda shape: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),
