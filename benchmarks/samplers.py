@@ -46,9 +46,9 @@ MODELS = {  # names without a comma, which separates them
     "SphericalVAE": lambda shape: kzoo.models.SphericalVAE(
         shape, **CONV, binarize=False
     ),
-    "MIWAE": lambda shape: kzoo.models.MIWAE(shape, **WEIGHTED, samples=4, groups=2),
+    "MIWAE": lambda shape: kzoo.models.MIWAE(shape, **WEIGHTED, samples=2, groups=2),
     "CIWAE": lambda shape: kzoo.models.CIWAE(shape, **WEIGHTED, samples=4),
-    "PIWAE": lambda shape: kzoo.models.PIWAE(shape, **WEIGHTED, samples=4, groups=2),
+    "PIWAE": lambda shape: kzoo.models.PIWAE(shape, **WEIGHTED, samples=2, groups=2),
     "Autoencoder": lambda shape: kzoo.models.Autoencoder(shape, **CONV),
     "AAE": lambda shape: kzoo.models.AAE(shape),
     "VAEGAN": lambda shape: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),

@@ -6,6 +6,7 @@ import pytest
 from conftest import wave
 from keras import ops
 
+from kzoo import backend
 from kzoo.layers import SpectralNormalization
 
 N = 24
@@ -49,7 +50,7 @@ def batch(model, n=N):
 
 
 def fit(model, epochs=1, **arguments):
-    keras.utils.set_random_seed(1)  # torch's Dropout draws from the global generator
+    backend.reseed(1)  # torch's Dropout draws from the global generator
     history = model.fit(
         *batch(model),
         batch_size=8,

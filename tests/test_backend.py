@@ -1,5 +1,7 @@
 """Steps, random numbers, gradients of embeddings and over replicas."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -80,6 +82,21 @@ if __name__ == "__main__":
     for key in one:
         np.testing.assert_allclose(one[key], two[key], rtol=1e-4, atol=1e-6)
 """
+
+
+def test_reseeding_repeats_what_is_drawn_and_drops_nothing_compiled():
+    draws = []
+    for _ in range(2):
+        backend.reseed(3)
+        draws.append((random.random(), np.random.random()))
+    assert draws[0] == draws[1]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # whose own seeding costs seconds in each epoch
+
+        tf.random.set_seed(3)
+        first = tf.random.uniform(())
+        backend.reseed(3)
+        assert tf.random.uniform(()) != first
 
 
 def test_two_replicas_train_as_one_does_on_the_whole_batch(python, tmp_path):

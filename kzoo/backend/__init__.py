@@ -15,7 +15,8 @@ Each backend module defines the same names, and `keras.backend.backend()` picks 
   be differentiated again.
 - `inference(fn, state)` compiles `fn(*tensors)`, which reads the variables `state`.
 - `normal(shape, seed)` and `uniform(shape, seed)` draw float32 numbers from N(0, 1) and
-  from [0, 1), and move the `keras.random.SeedGenerator` `seed` on.
+  from [0, 1), and move the `keras.random.SeedGenerator` `seed` on. `reseed(seed)` is
+  `keras.utils.set_random_seed`, but leaves compiled functions as they are.
 - `convolution`, `transposed_convolution` and `batch_normalization` do the work of the
   layers of `kzoo.layers` in channels last. The last one also returns the batch's mean
   and (biased) variance of each channel.
@@ -66,6 +67,7 @@ phase = chosen.phase
 portable_step = chosen.portable_step
 replica_mean = chosen.replica_mean
 replicas = chosen.replicas
+reseed = chosen.reseed
 synchronize = chosen.synchronize
 transposed_convolution = chosen.transposed_convolution
 uniform = chosen.uniform
@@ -89,6 +91,7 @@ __all__ = [
     "portable_step",
     "replica_mean",
     "replicas",
+    "reseed",
     "synchronize",
     "transposed_convolution",
     "uniform",

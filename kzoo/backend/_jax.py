@@ -114,6 +114,9 @@ def uniform(shape, seed):
     return keras.random.uniform(shape, seed=seed)
 
 
+reseed = keras.utils.set_random_seed
+
+
 def data_parallel(devices):
     if LAUNCHED in os.environ:
         _start_process()

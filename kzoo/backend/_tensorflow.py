@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import random
 
 import keras
 import numpy as np
@@ -108,6 +109,12 @@ def normal(shape, seed):
 
 def uniform(shape, seed):
     return tf.random.stateless_uniform(shape, _own(seed.next()), alg="philox")
+
+
+def reseed(seed):
+    # Not by Keras, which seeds TensorFlow too: that drops every compiled function.
+    random.seed(seed)
+    np.random.seed(seed)
 
 
 def _own(seed):

@@ -135,6 +135,9 @@ def execution(execution, step, steps):
     return execution  # Keras allows one step
 
 
+reseed = keras.utils.set_random_seed
+
+
 def input_gradient(fn, x):
     with torch.enable_grad():  # Keras evaluates under no_grad
         x = x if x.requires_grad else x.detach().requires_grad_()

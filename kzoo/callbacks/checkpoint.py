@@ -18,11 +18,12 @@ class Checkpoint(keras.callbacks.Callback):
     complete epoch. Resumed with the same arguments and data, `fit` ends with the same
     weights, optimizers, seeds and history as a run that was never stopped. For this the
     global random generators, which shuffle arrays, are seeded anew from `seed` before
-    each epoch. With a validation split or several workers TensorFlow fixes the order
-    when `fit` starts instead: call `keras.utils.set_random_seed` before it. Data sets
-    that shuffle themselves have to do so by epoch, as a `kzoo.data.stream` does: there
-    the number of the epoch is the position in the data, and
-    `stream(..., steps_per_epoch=1000)` saves within a pass.
+    each epoch; not TensorFlow's own, which would have to compile again. With a
+    validation split or several workers TensorFlow fixes the order when `fit` starts
+    instead: call `keras.utils.set_random_seed` before it. Data sets that shuffle
+    themselves have to do so by epoch, as a `kzoo.data.stream` does: there the number of
+    the epoch is the position in the data, and `stream(..., steps_per_epoch=1000)` saves
+    within a pass.
 
     Put it last: what a callback after it would do at the end of an epoch is not done
     again, if the process is killed in between.
@@ -63,7 +64,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._restore()
 
     def on_epoch_begin(self, epoch, logs=None):
-        keras.utils.set_random_seed(self.seed + epoch)
+        backend.reseed(self.seed + epoch)
         # `History` empties its list of epochs when training begins.
         self.model.history.epoch = list(range(epoch))
 

@@ -157,9 +157,9 @@ class SpectralNormalization(keras.layers.Wrapper):
         kernel = ops.cast(self.kernel(), "float32")
         kernel = ops.moveaxis(kernel, self.outputs_axis, -1)
         matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
-        fixed = ops.stop_gradient(matrix)
-        v = ops.normalize(ops.matmul(fixed, self.u), axis=0)
-        u = ops.normalize(ops.matmul(v, fixed), axis=0)
+        v = ops.stop_gradient(ops.normalize(ops.matmul(matrix, self.u), axis=0))
+        product = ops.matmul(v, matrix)
+        sigma = ops.sqrt(ops.sum(ops.square(product)))  # its gradient is v u^T
         if training:
-            self.u.assign(u)
-        return ops.sum(ops.matmul(v, matrix) * u)
+            self.u.assign(ops.stop_gradient(product / sigma))
+        return sigma
