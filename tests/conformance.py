@@ -49,10 +49,10 @@ def batch(model, n=N):
     return images, labels
 
 
-def fit(model, epochs=1, n=N, **arguments):
+def fit(model, epochs=1, **arguments):
     backend.reseed(1)  # torch's Dropout draws from the global generator
     history = model.fit(
-        *batch(model, n),
+        *batch(model),
         batch_size=8,
         epochs=epochs,
         shuffle=False,
@@ -116,7 +116,7 @@ def check_phases_move_only_their_network(make):
             member.learning_rate = 0.01 if name == moving else 0.0
         own = {id(v) for v in getattr(model, moving).trainable_variables}
         before = weights(model)
-        fit(model, n=8)  # one step
+        fit(model)
         pairs = zip(model.trainable_variables, before, weights(model), strict=True)
         moved = [v for v, a, b in pairs if not np.array_equal(a, b)]
         assert moved, f"{moving}'s optimizer moves nothing"
@@ -152,7 +152,7 @@ def check_frozen_network_stays(make):
     model.compile(run_eagerly=QUICKER_EAGERLY)
     kernels = [v for v in getattr(model, frozen).weights if v.name == "kernel"]
     before = [np.array(ops.convert_to_numpy(v)) for v in kernels]
-    fit(model, n=8)
+    fit(model)
     for a, b in zip(before, kernels, strict=True):
         np.testing.assert_array_equal(a, ops.convert_to_numpy(b))
 
