@@ -24,7 +24,8 @@ import numpy as np  # noqa: E402
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    # Graphs run for a few steps: to make them faster takes longer than they do.
+    # Grappler fuses a large graph in other ways under other names of its layers: two
+    # models that are alike, BigGANs say, would differ in the last digit.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
