@@ -21,13 +21,6 @@ for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREAD
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
-
-    # Grappler fuses a large graph in other ways under other names of its layers: two
-    # models that are alike, BigGANs say, would differ in the last digit.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-
 
 @pytest.fixture(autouse=True)
 def _fresh_seed():

@@ -15,6 +15,11 @@ TOO_LATE = (
     "started. Choose the devices first, before models and data."
 )
 
+# Grappler reorders sums by the names of layers, which Keras numbers as it makes them: a
+# model that is loaded beside another would train on with another last digit. It is no
+# slower without. The option is the process's, as TensorFlow has none for one function.
+tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
 
 def portable_step(step):
     @functools.wraps(step)
