@@ -26,6 +26,7 @@ import kzoo
 from kzoo.callbacks import Checkpoint, SampleGrid
 
 LATENTS = 128
+WIDTH = 64  # of the critic's first maps and the generator's last
 
 
 def main(
@@ -79,9 +80,9 @@ def main(
 def generator(channels):
     """Latents to images in [0, 1]: 4x4 maps, enlarged three times, 32x32 cut to 28."""
     latents = keras.Input((LATENTS,))
-    x = activated(layers.Dense(4 * 4 * 256, use_bias=False)(latents))
-    x = layers.Reshape((4, 4, 256))(x)
-    for width in (128, 64):
+    x = activated(layers.Dense(4 * 4 * 4 * WIDTH, use_bias=False)(latents))
+    x = layers.Reshape((4, 4, 4 * WIDTH))(x)
+    for width in (2 * WIDTH, WIDTH):
         x = activated(enlarged(x, width))
     x = layers.BatchNormalization()(enlarged(x, channels))
     x = layers.Cropping2D(2)(layers.Activation("tanh")(x))
@@ -101,8 +102,8 @@ def critic(image_shape):
     """Images in [0, 1] to half a score: four 5x5 convolutions, each to half the size"""
     images = keras.Input(image_shape)
     x = layers.ZeroPadding2D(2)(layers.Rescaling(2.0, -1.0)(images))
-    for width, dropout in ((64, 0.0), (128, 0.3), (256, 0.3), (512, 0.0)):
-        x = layers.Conv2D(width, 5, 2, padding="same")(x)
+    for times, dropout in ((1, 0.0), (2, 0.3), (4, 0.3), (8, 0.0)):
+        x = layers.Conv2D(times * WIDTH, 5, 2, padding="same")(x)
         x = layers.Dropout(dropout)(layers.LeakyReLU(0.2)(x))
     score = layers.Dense(1)(layers.Dropout(0.2)(layers.Flatten()(x)))
     return keras.Model(images, layers.Rescaling(0.5)(score), name="discriminator")
