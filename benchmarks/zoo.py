@@ -55,9 +55,8 @@ MODELS = {
     "BiGAN": lambda shape, _: kzoo.models.BiGAN(
         shape, architecture="dcgan", widths=(64, 32)
     ),
-    # At the paper's gamma of 0.5 and rate of k its k stays at 0 so few steps long.
     "BEGAN": lambda shape, _: kzoo.models.BEGAN(
-        shape, widths=(16, 32, 48), gamma=0.9, k_rate=0.01
+        shape, 32, architecture="infogan", widths=(32, 64), gamma=1.0
     ),
     "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
 }

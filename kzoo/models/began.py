@@ -7,6 +7,10 @@ real images, and shrinks else. Differs from the paper: a learning rate that stay
 the paper halves it whenever the convergence measure stalls; the error of eta = 1 only;
 none of the optional skip connections and vanishing residuals of section 3.5; each phase
 sees what the phase before it has learned.
+
+The paper draws faces. On MNIST its networks soon draw the one digit that is easiest
+to reconstruct; those of `architecture="infogan"`, whose autoencoder normalises hidden
+numbers over the batch, draw all ten (docs/results.md).
 """
 
 import math
@@ -14,8 +18,8 @@ import math
 import keras
 from keras import layers, ops
 
-from kzoo import backend
-from kzoo.layers import Conv2D
+from kzoo import backend, checks
+from kzoo.layers import BatchNormalization, Conv2D, Conv2DTranspose
 from kzoo.networks import check_widths, halved, network
 from kzoo.training import GenerativeModel
 
@@ -74,6 +78,66 @@ def convolution(width, strides=1):
     return Conv2D(width, 3, strides, "same", activation="elu")
 
 
+def infogan_widths(image_shape):
+    """InfoGAN's `(64, 128)`, which halve the sides twice."""
+    return 64, 128
+
+
+def build_infogan_generator(image_shape, latent_dim, widths, num_classes=None):
+    """InfoGAN's for MNIST: Chen et al., arXiv:1606.03657, appendix C.1.
+
+    Its first layer has 1,024 units, eight times as many as the widest maps channels.
+    """
+    latents = keras.Input((latent_dim,), name="latents")
+    x = normalized(layers.Dense(8 * max(widths), use_bias=False)(latents))
+    return network([latents], enlarged(x, image_shape, widths), "generator")
+
+
+def build_infogan_discriminator(image_shape, latent_dim, widths, num_classes=None):
+    """An autoencoder that halves once: a smaller one of Lucic et al., arXiv:1711.10337.
+
+    Theirs has two convolutions, and as here batch normalisation from the codes on.
+    """
+    images = keras.Input(image_shape, name="images")
+    x = Conv2D(widths[0], 4, 2, "same", activation="relu")(images)
+    codes = normalized(layers.Dense(latent_dim, use_bias=False)(layers.Flatten()(x)))
+    return network([images], enlarged(codes, image_shape, widths[:1]), "discriminator")
+
+
+def enlarged(x, image_shape, widths):
+    """Hidden numbers to images in [0, 1]: maps that double once for each width."""
+    height, width = halved(image_shape, len(widths), "infogan")
+    maps = height, width, widths[-1]
+    x = normalized(layers.Dense(math.prod(maps), use_bias=False)(x))
+    x = layers.Reshape(maps)(x)
+    for channels in widths[-2::-1]:
+        x = normalized(Conv2DTranspose(channels, 4, 2, "same", use_bias=False)(x))
+    last = {"activation": "sigmoid", "dtype": "float32"}
+    return Conv2DTranspose(image_shape[-1], 4, 2, "same", **last)(x)
+
+
+def normalized(x):
+    return layers.ReLU()(BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
+
+
+# Builders of the generator and of the discriminator, the default widths, and what Adam
+# is given: the paper's of BEGAN or of InfoGAN.
+ARCHITECTURES = {
+    "began": (
+        build_generator,
+        build_discriminator,
+        began_widths,
+        {"learning_rate": 1e-4},
+    ),
+    "infogan": (
+        build_infogan_generator,
+        build_infogan_discriminator,
+        infogan_widths,
+        {"learning_rate": 2e-4, "beta_1": 0.5},
+    ),
+}
+
+
 @keras.saving.register_keras_serializable("kzoo")
 class BEGAN(GenerativeModel):
     """Boundary equilibrium GAN (arXiv:1703.10717): says how far it has converged.
@@ -95,9 +159,14 @@ class BEGAN(GenerativeModel):
             The lower, the less diverse the samples: the autoencoder attends to real
             images.
         k_rate: what k moves by for each unit of the difference, the paper's lambda_k.
-        widths: channels of the encoder from images to codes, one for each size; the
-            decoder and the generator are as wide as its first everywhere. Defaults to
-            `began_widths`: `(64, 128, 192)` for 28 pixels.
+        architecture: `"began"`, the paper's networks; or for digits and the like
+            `"infogan"`: InfoGAN's generator and its optimizer, and an autoencoder of
+            one halving with batch normalisation.
+        widths: channels from images to codes. For `"began"` one for each size of the
+            encoder; the decoder and the generator are as wide as its first everywhere.
+            Defaults to `began_widths`: `(64, 128, 192)` for 28 pixels. For `"infogan"`
+            one for each halving: the autoencoder has the first alone, the generator
+            all of them in reverse. Defaults to InfoGAN's `(64, 128)`.
         generator: your own `keras.Model` from latents to images, which may leave
             [0, 1]: samples are clipped.
         discriminator: your own `keras.Model` from images in [0, 1] to as large ones.
@@ -118,6 +187,7 @@ class BEGAN(GenerativeModel):
         latent_dim=64,
         gamma=0.5,
         k_rate=1e-3,
+        architecture="began",
         widths=None,
         generator=None,
         discriminator=None,
@@ -130,23 +200,25 @@ class BEGAN(GenerativeModel):
                 "CGAN or ACGAN."
             )
         super().__init__(image_shape, latent_dim, **kwargs)
+        checks.one_of("architecture", architecture, ARCHITECTURES)
+        self.architecture = architecture
+        generates, reconstructs, default, _ = ARCHITECTURES[architecture]
         self.widths = check_widths(
-            began_widths(self.image_shape) if widths is None else widths
+            default(self.image_shape) if widths is None else widths
         )
         self.gamma, self.k_rate = gamma, k_rate
         code, pixels = (self.latent_dim,), self.image_shape
-        self.add_network("generator", generator, build_generator, code, pixels)
-        self.add_network(
-            "discriminator", discriminator, build_discriminator, pixels, pixels
-        )
+        self.add_network("generator", generator, generates, code, pixels)
+        self.add_network("discriminator", discriminator, reconstructs, pixels, pixels)
         self.k = self.add_weight((), "zeros", "float32", trainable=False, name="k")
         self.watch("discriminator_loss", "generator_loss", "convergence", "k")
         self.built = True
 
     def default_optimizer(self):
+        adam = ARCHITECTURES[self.architecture][-1]
         return {
-            "discriminator": keras.optimizers.Adam(1e-4),
-            "generator": keras.optimizers.Adam(1e-4),
+            "discriminator": keras.optimizers.Adam(**adam),
+            "generator": keras.optimizers.Adam(**adam),
         }
 
     @backend.portable_step
@@ -208,4 +280,5 @@ class BEGAN(GenerativeModel):
             "gamma": self.gamma,
             "k_rate": self.k_rate,
             "widths": self.widths,
+            "architecture": self.architecture,
         }
