@@ -12,9 +12,11 @@ NAMES = ("discriminator_loss", "generator_loss", "convergence", "k")
 NAMES += ("sample_mean", "sample_std")
 GOLDEN = {
     "plain": (0.3417428, 0.1361044, 0.5630288, 0.4288854, 0.3117053, 0.05525856),
+    "infogan": (0.2908987, 0.0871871, 0.4893248, 0.4221779, 0.5042332, 0.05405696),
 }
 MAKE = {
     "plain": lambda: BEGAN((8, 8, 1), 3, gamma=0.8, k_rate=0.5, widths=(4, 8)),
+    "infogan": lambda: BEGAN((8, 4, 3), 3, 0.8, 0.5, "infogan", widths=(4, 8)),
 }
 
 
@@ -35,6 +37,20 @@ def test_generator_and_decoder_are_alike_and_the_encoder_widens():
     encoder += 8 * 8 * 192 * 64 + 64
     assert model.generator.count_params() == decoder
     assert model.discriminator.count_params() == encoder + decoder
+
+
+def test_infogans_generator_and_an_autoencoder_that_halves_once():
+    model = BEGAN((28, 28, 1), 62, architecture="infogan")
+    assert model.widths == (64, 128)
+    generator = (62 + 4) * 1024 + (1024 + 4) * 7 * 7 * 128
+    generator += 16 * 128 * 64 + 4 * 64 + 16 * 64 + 1
+    maps = 14 * 14 * 64
+    autoencoder = 16 * 64 + 64 + (maps + 4) * 62 + (62 + 4) * maps + 16 * 64 + 1
+    assert model.generator.count_params() == generator
+    assert model.discriminator.count_params() == autoencoder
+    assert model.discriminator(np.zeros((2, 28, 28, 1))).shape == (2, 28, 28, 1)
+    rate = model.default_optimizer()["generator"].learning_rate
+    assert float(rate) == pytest.approx(2e-4)
 
 
 def own_networks(fake=0.5, pixels=16):
@@ -144,6 +160,8 @@ def test_your_own_networks(tmp_path):
     [
         ({"num_classes": 3}, "CGAN"),
         ({"image_shape": (6, 6, 1), "widths": (4, 4, 4)}, "divisible by 4"),
+        ({"image_shape": (6, 6, 1), "architecture": "infogan"}, "divisible by 4"),
+        ({"architecture": "resnet"}, "'infogan'"),
         ({"widths": ()}, "width"),
         ({"latent_dim": 3, **own_networks()}, "generator"),
         ({"latent_dim": 2, **own_networks(pixels=20)}, "generator"),
