@@ -1,6 +1,7 @@
 """Trains a boundary equilibrium GAN and says how good it is.
 
 python recipes/began.py --dataset mnist --epochs 20
+python recipes/began.py --dataset folder/of/faces --architecture began --gamma 0.5
 """
 
 import json
@@ -17,7 +18,9 @@ def main(
     dataset: str = "digits",
     epochs: int = 50,
     batch_size: int = 16,
-    latent_dim: int = 64,
+    latent_dim: int = 32,
+    architecture: str = "infogan",
+    gamma: float = 1.0,
     split: str = "train",
     image_size: int | None = None,
     limit: int | None = None,
@@ -39,7 +42,9 @@ def main(
         verbose=False,
     )
 
-    model = kzoo.models.BEGAN(images.shape[1:], latent_dim)
+    model = kzoo.models.BEGAN(
+        images.shape[1:], latent_dim, gamma, architecture=architecture
+    )
     model.compile()
     untrained = evaluator(model)
     history = model.fit(
