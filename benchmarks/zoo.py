@@ -56,7 +56,11 @@ MODELS = {
         shape, architecture="dcgan", widths=(64, 32)
     ),
     "BEGAN": lambda shape, _: kzoo.models.BEGAN(
-        shape, 32, architecture="infogan", widths=(32, 64), gamma=1.0
+        shape, 32, gamma=1.0, architecture="infogan", widths=(32, 64)
+    ),
+    # At the paper's gamma of 0.5 and rate of k its k stays at 0 so few steps long.
+    "paper's BEGAN": lambda shape, _: kzoo.models.BEGAN(
+        shape, gamma=0.9, k_rate=0.01, widths=(16, 32, 48)
     ),
     "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
 }
