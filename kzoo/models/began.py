@@ -121,7 +121,7 @@ def normalized(x):
 
 
 # Builders of the generator and of the discriminator, the default widths, and what Adam
-# is given: the paper's of BEGAN or of InfoGAN.
+# is given: the paper's, or DCGAN's.
 ARCHITECTURES = {
     "began": (
         build_generator,
@@ -160,8 +160,8 @@ class BEGAN(GenerativeModel):
             images.
         k_rate: what k moves by for each unit of the difference, the paper's lambda_k.
         architecture: `"began"`, the paper's networks; or for digits and the like
-            `"infogan"`: InfoGAN's generator and its optimizer, and an autoencoder of
-            one halving with batch normalisation.
+            `"infogan"`: InfoGAN's generator, an autoencoder of one halving with batch
+            normalisation, and DCGAN's optimizer.
         widths: channels from images to codes. For `"began"` one for each size of the
             encoder; the decoder and the generator are as wide as its first everywhere.
             Defaults to `began_widths`: `(64, 128, 192)` for 28 pixels. For `"infogan"`
