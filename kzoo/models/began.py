@@ -94,9 +94,9 @@ def build_infogan_generator(image_shape, latent_dim, widths, num_classes=None):
 
 
 def build_infogan_discriminator(image_shape, latent_dim, widths, num_classes=None):
-    """An autoencoder that halves once: a smaller one of Lucic et al., arXiv:1711.10337.
+    """An autoencoder that halves once, normalised over the batch from the codes on.
 
-    Theirs has two convolutions, and as here batch normalisation from the codes on.
+    Smaller than in the code of Lucic et al., arXiv:1711.10337, which halves twice.
     """
     images = keras.Input(image_shape, name="images")
     x = Conv2D(widths[0], 4, 2, "same", activation="relu")(images)
