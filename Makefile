@@ -1,26 +1,33 @@
-# make demo   train a VAE and a DCGAN on the embedded digits (KERAS_BACKEND=jax make demo)
-# make test   run the whole suite on each backend
+# make demo   train a VAE and a DCGAN on MNIST digits (KERAS_BACKEND=jax make demo)
+# make test   run the short suite on each backend (make test-jax: on one)
+# make test-full   run every test on each backend (make test-full-jax: on one)
 # make lint   ruff
 
 PYTHON ?= python3
 KERAS_BACKEND ?= tensorflow
 DEMO := .venv/demo-$(KERAS_BACKEND)
 TEST := .venv/test
+# Tests that share what is slow to make go to one worker.
+PYTEST := $(TEST)/bin/python -m pytest -n auto --dist loadgroup
 BACKENDS := tensorflow jax torch
 export KERAS_BACKEND
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint clean $(BACKENDS:%=test-%)
+.PHONY: demo test test-full lint clean $(BACKENDS:%=test-%) $(BACKENDS:%=test-full-%)
 
-# TensorFlow is there in every demo: it writes the SavedModels.
+# TensorFlow is there in every demo: `kzoo export` writes SavedModels by it.
 demo: $(DEMO)/ready
-	$(DEMO)/bin/python recipes/vae.py --output saved_models/demo_vae_$(KERAS_BACKEND) --resume
-	$(DEMO)/bin/python recipes/dcgan.py --output saved_models/demo_dcgan_$(KERAS_BACKEND) --resume
+	$(DEMO)/bin/python recipes/demo.py --output saved_models/demo_$(KERAS_BACKEND)
 
 test: $(BACKENDS:%=test-%)
 
 $(BACKENDS:%=test-%): test-%: $(TEST)/ready
-	KERAS_BACKEND=$* $(TEST)/bin/python -m pytest -n auto
+	KERAS_BACKEND=$* $(PYTEST)
+
+test-full: $(BACKENDS:%=test-full-%)
+
+$(BACKENDS:%=test-full-%): test-full-%: $(TEST)/ready
+	KERAS_BACKEND=$* $(PYTEST) --full
 
 lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .

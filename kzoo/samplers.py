@@ -19,7 +19,6 @@ import inspect
 import keras
 import numpy as np
 from keras import layers, ops
-from sklearn.mixture import GaussianMixture
 
 from kzoo import checks, losses
 from kzoo.priors import AutoregressiveFlow, chosen_component
@@ -183,6 +182,8 @@ def fit_normal(rows, seed):
 
 def fit_mixture(rows, seed, components=10):
     """Expectation maximisation by scikit-learn, from k-means."""
+    from sklearn.mixture import GaussianMixture
+
     checks.positive_int("components", components)
     if len(rows) < max(2, components):
         raise ValueError(

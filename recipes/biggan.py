@@ -3,75 +3,21 @@
 python recipes/biggan.py --dataset cifar10 --epochs 200 --widths 128,128,128,128
 """
 
-import json
-from pathlib import Path
-
-import keras
-import typer
-
 import kzoo
-from kzoo.callbacks import Checkpoint, SampleGrid
+from kzoo.recipe import recipe, script
 
 
-def main(
-    dataset: str = "digits",
-    epochs: int = 100,
-    batch_size: int = 64,
-    widths: str = "64,64",
-    split: str = "train",
-    image_size: int | None = None,
-    limit: int | None = None,
-    output: Path = Path("saved_models/biggan"),
-    resume: bool = False,
-    seed: int = 0,
-    devices: int | None = None,
-):
-    kzoo.distribution.data_parallel(devices)
-    keras.utils.set_random_seed(seed)
-    images, labels = kzoo.data.load(dataset, split, image_size, limit)
-    if labels is None:
-        raise typer.BadParameter(f"{dataset} has no labels, which this model needs.")
-    evaluator = kzoo.metrics.Evaluator(
-        images[:10_000],
-        features=kzoo.metrics.features_for(dataset),
-        metrics=["kernel_distance", "prdc"],
-        seed=seed,
-        dataset=dataset,
-        split=split,
-        verbose=False,
-    )
-
+@recipe(epochs=100, batch_size=64)
+def main(run, widths: str = "64,64"):
+    images = run.images()
+    run.score_by("kernel_distance", "prdc")
+    sizes = [int(width) for width in widths.split(",")]
     model = kzoo.models.BigGAN(
-        images.shape[1:],
-        widths=[int(width) for width in widths.split(",")],
-        num_classes=int(labels.max()) + 1,
+        images.shape[1:], widths=sizes, num_classes=run.num_classes()
     )
-    model.compile()
-    untrained = evaluator(model)
-    history = model.fit(
-        images,
-        labels,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[
-            SampleGrid(output / "samples"),
-            Checkpoint(output / "checkpoint.keras", resume, seed),
-        ],
-    )
-    kzoo.distribution.finish(model)
-    model.save(output / "model.keras")
-    (output / "history.json").write_text(json.dumps(history.history, indent=1))
-    try:
-        model.export(output / "SavedModel", overwrite=resume)
-    except ImportError as error:
-        print(f"No SavedModel: {error}")
-
-    report = evaluator(model)
-    report.save(output / "scores.json")
-    print(f"Model, samples, history and scores: {output}")
-    print(report)
-    print(f"Kernel distance before training: {untrained['kernel_distance']:.4g}")
+    run.fit(model)
+    run.report(model)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    script(main)

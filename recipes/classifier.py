@@ -17,6 +17,7 @@ from keras import layers
 
 import kzoo
 from kzoo.metrics.classifiers import build_classifier, load_classifier, save_classifier
+from kzoo.recipe import script
 
 
 def main(
@@ -32,6 +33,12 @@ def main(
     output: Path = Path("saved_models/classifier"),
     seed: int = 0,
 ):
+    path = output / "classifier.npz"
+    if path.exists():
+        raise typer.BadParameter(
+            f"Expected a folder without a classifier. Received: {output}, which has "
+            "one. Pass another --output."
+        )
     keras.utils.set_random_seed(seed)
     images, labels = kzoo.data.load(dataset, "train", limit=limit)
     test_images, test_labels = kzoo.data.load(dataset, "test", limit=limit)
@@ -60,7 +67,6 @@ def main(
     )
     history = model.fit(images, labels, batch_size, epochs)
 
-    path = output / "classifier.npz"
     save_classifier(path, classifier, widths)
     (output / "history.json").write_text(json.dumps(history.history, indent=1))
     logits = load_classifier(path).predict(test_images / np.float32(255), batch_size)
@@ -70,4 +76,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    script(main)

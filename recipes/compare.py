@@ -23,6 +23,7 @@ import typer
 
 import kzoo
 from kzoo.callbacks import Checkpoint, Evaluate, SampleGrid, tile
+from kzoo.recipe import script
 
 MODELS = {  # about a million parameters each for 28x28 images
     "MLP VAE": lambda shape: kzoo.models.VAE(shape, 20, "mlp", widths=(512, 256)),
@@ -57,6 +58,11 @@ def main(
     output: Path = Path("saved_models/compare"),
     resume: bool = False,
 ):
+    if not resume and output.exists() and any(output.iterdir()):
+        raise typer.BadParameter(
+            f"Expected an empty folder or none. Received: {output}, which has files. "
+            "Pass --resume to go on with its runs, or another --output."
+        )
     data = {"dataset": dataset, "image_size": image_size, "limit": limit}
     features = features or kzoo.metrics.features_for(dataset)
     results = {name: [] for name in MODELS}
@@ -261,4 +267,4 @@ def walk(start, end, steps):
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    script(main)

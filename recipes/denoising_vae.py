@@ -3,74 +3,25 @@
 python recipes/denoising_vae.py --dataset mnist --epochs 10
 """
 
-import json
-from pathlib import Path
-
-import keras
-import typer
-
 import kzoo
-from kzoo.callbacks import Checkpoint, LatentGrid, ReconstructionGrid, SampleGrid
+from kzoo.recipe import ELBO, recipe, script
 
 
+@recipe(epochs=30, batch_size=128, test_split="test")
 def main(
-    dataset: str = "digits",
-    epochs: int = 30,
-    batch_size: int = 128,
+    run,
     latent_dim: int = 20,
     architecture: str = "mlp",
     corruption: str = "salt_and_pepper",
     level: float = 0.2,
-    split: str = "train",
-    test_split: str = "test",
-    image_size: int | None = None,
-    limit: int | None = None,
-    output: Path = Path("saved_models/denoising_vae"),
-    resume: bool = False,
-    seed: int = 0,
-    devices: int | None = None,
 ):
-    kzoo.distribution.data_parallel(devices)
-    keras.utils.set_random_seed(seed)
-    images, _ = kzoo.data.load(dataset, split, image_size, limit)
-    test_images, _ = kzoo.data.load(dataset, test_split, image_size, limit)
-
-    model = kzoo.models.DenoisingVAE(
-        images.shape[1:],
-        latent_dim,
-        architecture,
-        corruption=corruption,
-        level=level,
-    )
-    model.compile()
-    clean = keras.ops.cast(test_images[:32], "float32") / 255
-    noisy = keras.ops.convert_to_numpy(model.seen(clean, training=True))
-    history = model.fit(
-        images,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[
-            SampleGrid(output / "samples"),
-            ReconstructionGrid(output / "reconstructions", noisy),
-            LatentGrid(output / "latents"),
-            Checkpoint(output / "checkpoint.keras", resume, seed),
-        ],
-    )
-    kzoo.distribution.finish(model)
-    model.save(output / "model.keras")
-    (output / "history.json").write_text(json.dumps(history.history, indent=1))
-    try:
-        model.export(output / "SavedModel", overwrite=resume)
-    except ImportError as error:
-        print(f"No SavedModel: {error}")
-
-    scores = model.evaluate(test_images, batch_size=batch_size, return_dict=True)
-    print(f"Model, samples and history: {output}")
-    print(
-        f"Test negative ELBO: {scores['loss']:.2f} nats an image "
-        f"(reconstruction {scores['reconstruction']:.2f}, KL {scores['kl']:.2f})"
-    )
+    shape = run.images().shape[1:]
+    options = {"corruption": corruption, "level": level}
+    model = kzoo.models.DenoisingVAE(shape, latent_dim, architecture, **options)
+    noisy = model.seen(run.test_data[0][:32].astype("float32") / 255, training=True)
+    run.fit(model, pictures=[run.latents()], pairs=noisy)
+    run.report(model, ELBO)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    script(main)

@@ -3,73 +3,28 @@
 python recipes/joint_vae.py --dataset mnist --epochs 50
 """
 
-import json
-from pathlib import Path
-
-import keras
-import sklearn.metrics
-import typer
+from sklearn.metrics import adjusted_mutual_info_score
 
 import kzoo
-from kzoo.callbacks import Checkpoint, LatentGrid, ReconstructionGrid, SampleGrid
+from kzoo.recipe import recipe, script
 
 
+@recipe(epochs=50, batch_size=64, test_split="test")
 def main(
-    dataset: str = "digits",
-    epochs: int = 50,
-    batch_size: int = 64,
-    continuous_dim: int = 10,
-    categories: int = 10,
-    architecture: str = "conv",
-    split: str = "train",
-    test_split: str = "test",
-    image_size: int | None = None,
-    limit: int | None = None,
-    output: Path = Path("saved_models/joint_vae"),
-    resume: bool = False,
-    seed: int = 0,
-    devices: int | None = None,
+    run, continuous_dim: int = 10, categories: int = 10, architecture: str = "conv"
 ):
-    kzoo.distribution.data_parallel(devices)
-    keras.utils.set_random_seed(seed)
-    images, _ = kzoo.data.load(dataset, split, image_size, limit)
-    test_images, labels = kzoo.data.load(dataset, test_split, image_size, limit)
-
-    model = kzoo.models.JointVAE(
-        images.shape[1:],
-        continuous_dim,
-        (categories,),
-        architecture,
-        capacity_steps=epochs * len(images) // batch_size // 2,
-    )
-    model.compile()
-    history = model.fit(
-        images,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[
-            SampleGrid(output / "samples"),
-            ReconstructionGrid(output / "reconstructions", test_images[:32]),
-            LatentGrid(output / "latents"),
-            Checkpoint(output / "checkpoint.keras", resume, seed),
-        ],
-    )
-    kzoo.distribution.finish(model)
-    model.save(output / "model.keras")
-    (output / "history.json").write_text(json.dumps(history.history, indent=1))
-    try:
-        model.export(output / "SavedModel", overwrite=resume)
-    except ImportError as error:
-        print(f"No SavedModel: {error}")
-
-    print(f"Model, samples and history: {output}")
+    images = run.images()
+    shape, steps = images.shape[1:], run.epochs * len(images) // run.batch_size // 2
+    options = {"architecture": architecture, "capacity_steps": steps}
+    model = kzoo.models.JointVAE(shape, continuous_dim, (categories,), **options)
+    run.fit(model, pictures=[run.latents()])
+    run.report(model, "Test reconstruction {reconstruction:.2f} nats an image")
+    test_images, labels = run.test_data
     if labels is not None:
         found = model.encode(test_images)[:, -categories:].argmax(axis=1)
-        agreement = sklearn.metrics.adjusted_mutual_info_score(labels, found)
+        agreement = adjusted_mutual_info_score(labels, found)
         print(f"Categories and labels: adjusted mutual information {agreement:.3f}")
-    scores = model.evaluate(test_images, batch_size=batch_size, return_dict=True)
-    print(f"Test reconstruction {scores['reconstruction']:.2f} nats an image")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    script(main)

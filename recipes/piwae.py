@@ -3,67 +3,19 @@
 python recipes/piwae.py --dataset mnist --epochs 40 --model MIWAE
 """
 
-import json
-from pathlib import Path
-
-import keras
-import typer
-
 import kzoo
-from kzoo.callbacks import Checkpoint, LatentGrid, ReconstructionGrid, SampleGrid
+from kzoo.recipe import recipe, script
 
 
-def main(
-    dataset: str = "digits",
-    epochs: int = 30,
-    batch_size: int = 20,
-    latent_dim: int = 50,
-    samples: int = 8,
-    model: str = "PIWAE",
-    split: str = "train",
-    test_split: str = "test",
-    image_size: int | None = None,
-    limit: int | None = None,
-    output: Path = Path("saved_models/piwae"),
-    resume: bool = False,
-    seed: int = 0,
-    devices: int | None = None,
-):
-    kzoo.distribution.data_parallel(devices)
-    keras.utils.set_random_seed(seed)
-    images, _ = kzoo.data.load(dataset, split, image_size, limit)
-    test_images, _ = kzoo.data.load(dataset, test_split, image_size, limit)
-
+@recipe(epochs=30, batch_size=20, test_split="test")
+def main(run, latent_dim: int = 50, samples: int = 8, model: str = "PIWAE"):
+    shape = run.images().shape[1:]
     named = getattr(kzoo.models, model)  # MIWAE, CIWAE or PIWAE
-    model = named(images.shape[1:], latent_dim, samples)
-    model.compile()
-    history = model.fit(
-        images,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[
-            SampleGrid(output / "samples"),
-            ReconstructionGrid(output / "reconstructions", test_images[:32]),
-            LatentGrid(output / "latents"),
-            Checkpoint(output / "checkpoint.keras", resume, seed),
-        ],
-    )
-    kzoo.distribution.finish(model)
-    model.save(output / "model.keras")
-    (output / "history.json").write_text(json.dumps(history.history, indent=1))
-    try:
-        model.export(output / "SavedModel", overwrite=resume)
-    except ImportError as error:
-        print(f"No SavedModel: {error}")
-
-    scored = test_images[:1000]
-    nats = -model.log_likelihood(scored, samples=500, verbose=True)
-    print(f"Model, samples and history: {output}")
-    print(
-        f"Test negative log-likelihood: {nats.mean():.2f} nats an image (bound of 500 "
-        f"samples, {len(scored)} images)"
-    )
+    model = named(shape, latent_dim, samples)
+    run.fit(model, pictures=[run.latents()])
+    nats = run.likelihood(model, samples=500)
+    run.report(model, f"Test negative log-likelihood: {nats}")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    script(main)

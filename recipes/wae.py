@@ -3,65 +3,21 @@
 python recipes/wae.py --dataset mnist --epochs 10
 """
 
-import json
-from pathlib import Path
-
-import keras
-import typer
-
 import kzoo
-from kzoo.callbacks import Checkpoint, LatentGrid, ReconstructionGrid, SampleGrid
+from kzoo.recipe import recipe, script
 
 
-def main(
-    dataset: str = "digits",
-    epochs: int = 30,
-    batch_size: int = 128,
-    latent_dim: int = 8,
-    architecture: str = "conv",
-    scale: float = 10.0,
-    split: str = "train",
-    test_split: str = "test",
-    image_size: int | None = None,
-    limit: int | None = None,
-    output: Path = Path("saved_models/wae"),
-    resume: bool = False,
-    seed: int = 0,
-    devices: int | None = None,
-):
-    kzoo.distribution.data_parallel(devices)
-    keras.utils.set_random_seed(seed)
-    images, _ = kzoo.data.load(dataset, split, image_size, limit)
-    test_images, _ = kzoo.data.load(dataset, test_split, image_size, limit)
-
-    model = kzoo.models.WAE(images.shape[1:], latent_dim, architecture, scale)
-    model.compile()
-    history = model.fit(
-        images,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[
-            SampleGrid(output / "samples"),
-            ReconstructionGrid(output / "reconstructions", test_images[:32]),
-            LatentGrid(output / "latents"),
-            Checkpoint(output / "checkpoint.keras", resume, seed),
-        ],
-    )
-    kzoo.distribution.finish(model)
-    model.save(output / "model.keras")
-    (output / "history.json").write_text(json.dumps(history.history, indent=1))
-    try:
-        model.export(output / "SavedModel", overwrite=resume)
-    except ImportError as error:
-        print(f"No SavedModel: {error}")
-
-    scores = model.evaluate(test_images, batch_size=batch_size, return_dict=True)
-    print(f"Model, samples and history: {output}")
-    print(
-        f"Test reconstruction {scores['reconstruction']:.2f} an image, discrepancy of "
-        f"codes and prior {scores['mmd']:.4f}"
+@recipe(epochs=30, batch_size=128, test_split="test")
+def main(run, latent_dim: int = 8, architecture: str = "conv", scale: float = 10.0):
+    shape = run.images().shape[1:]
+    model = kzoo.models.WAE(shape, latent_dim, architecture, scale)
+    run.fit(model, pictures=[run.latents()])
+    run.report(
+        model,
+        "Test reconstruction {reconstruction:.2f} an image, discrepancy of codes and "
+        "prior {mmd:.4f}",
     )
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    script(main)

@@ -1,5 +1,6 @@
 """What every model of the zoo must do, checked once for all of them."""
 
+import conftest
 import keras
 import numpy as np
 import pytest
@@ -9,35 +10,48 @@ from keras import ops
 from kzoo import backend
 from kzoo.layers import SpectralNormalization
 
-N = 24
-# A few steps: JAX would compile each operation by itself, the others none.
-QUICKER_EAGERLY = keras.backend.backend() != "jax"
+N = 24  # images
+# What JAX compiles by itself, one operation after the other, costs more than the whole.
+ON_JAX = keras.backend.backend() == "jax"
 
 
-def check_model(make, golden, tmp_path):
-    """Checks the contract of the model that `make()` builds.
+def eagerly():
+    """The short suite trains eagerly: a few steps cost less than to compile one."""
+    return not (ON_JAX or conftest.full)
 
-    Args:
-        make: function without arguments that returns a new model on small images.
-        golden: dict of log names and values after two epochs on fixed weights, noise
-            and images, the same on every backend; `sample_mean` and `sample_std`
-            describe images generated then. None for a model with Dropout, whose noise
-            cannot be fixed.
-        tmp_path: folder to write to.
-    """
-    model = compiled(make)
+
+def variants(names, on_jax):
+    """Parameters of a test of a model, of which the short suite takes one on JAX."""
+    mark = pytest.mark.on_jax
+    return [pytest.param(n, marks=mark) if n == on_jax else n for n in names]
+
+
+def check_model(make, tmp_path):
+    """Checks the contract of the model that `make()` builds, on small images."""
+    model = compiled(make, run_eagerly=eagerly())
     check_config_round_trip(model)
     check_sampling(model)
     check_bad_input(model)
     check_logs_save_and_resume(model, tmp_path)
     check_phases_move_only_their_network(model)
     check_frozen_network_stays(make)
-    if golden is not None:
-        check_golden(make, golden)
+
+
+def check_own_networks(make, tmp_path):
+    """Checks a model of known contract that was given networks of the user's."""
+    if conftest.full:
+        check_model(make, tmp_path)
+        return
+    model = compiled(make, run_eagerly=eagerly())
+    check_config_round_trip(model)
+    assert model.sample(5, seed=3).shape == (5, *model.image_shape)
+    fit(model, n=8)
+    model.save(tmp_path / "own.keras")
+    assert_same_state(model, keras.saving.load_model(tmp_path / "own.keras"))
 
 
 def compiled(make, **arguments):
-    keras.utils.set_random_seed(7)
+    backend.reseed(7)
     model = make()
     model.compile(**arguments)
     return model
@@ -110,7 +124,8 @@ def check_sampling(model):
     assert images.min() >= 0 and images.max() <= 1
     np.testing.assert_array_equal(images, model.sample(5, seed=3))
     assert not np.array_equal(images, model.sample(5, seed=4))
-    assert model.sample(300, seed=3).shape == (300, *model.image_shape)
+    if conftest.full:  # more than are run at a time
+        assert model.sample(300, seed=3).shape == (300, *model.image_shape)
     if hasattr(model, "encode"):
         images, labels = batch(model, 5)
         assert model.encode(images, labels).shape == (5, model.latent_dim)
@@ -142,7 +157,8 @@ def check_bad_input(model):
 
 def check_logs_save_and_resume(model, tmp_path):
     names = {metric.name for metric in model.metrics}
-    assert set(fit(model)) == names
+    few = N if conftest.full else 16
+    assert set(fit(model, n=few)) == names
     assert all(np.isfinite(v).all() for v in model.history.history.values())
     scores = model.evaluate(*batch(model), verbose=0, return_dict=True)
     assert set(scores) == names
@@ -150,9 +166,11 @@ def check_logs_save_and_resume(model, tmp_path):
     path = tmp_path / f"{model.name}.keras"
     model.save(path)
     again = keras.saving.load_model(path)
+    again.run_eagerly = model.run_eagerly
     assert type(again) is type(model)
     assert_same_state(model, again)
-    assert fit(model, epochs=2) == fit(again, epochs=2)
+    epochs = 2 if conftest.full else 1
+    assert fit(model, epochs, few) == fit(again, epochs, few)
     assert_same_state(model, again)
 
 
@@ -180,7 +198,7 @@ def check_frozen_network_stays(make):
     model = make()
     frozen = (networks(model) or ["decoder"])[0]
     getattr(model, frozen).trainable = False
-    model.compile(run_eagerly=QUICKER_EAGERLY)
+    model.compile(run_eagerly=not ON_JAX)
     kernels = [v for v in getattr(model, frozen).weights if v.name == "kernel"]
     before = [np.array(ops.convert_to_numpy(v)) for v in kernels]
     fit(model, n=8)
@@ -188,14 +206,19 @@ def check_frozen_network_stays(make):
         np.testing.assert_array_equal(a, ops.convert_to_numpy(b))
 
 
-def check_golden(make, golden, scale=0.3):
-    model = with_fixed_noise(compiled(make))
+def check_golden(make, golden, name, scale=0.3):
+    """Checks what two epochs on fixed weights, noise and images lead to.
+
+    Logs, and the mean and deviation of images generated then, are those that the
+    fixture `golden` keeps under `name`: the same numbers on every backend.
+    """
+    model = with_fixed_noise(compiled(make, run_eagerly=eagerly()))
     for i, variable in enumerate(model.trainable_variables):
         variable.assign(scale * wave(variable.shape, phase=i))
     if getattr(model, "ema", None) is not None:  # starts as the generator does
         model.ema_generator.set_weights(model.generator.get_weights())
-    got = {name: values[-1] for name, values in fit(model, epochs=2).items()}
+    got = {k: values[-1] for k, values in fit(model, 2).items()}
     labels = None if model.num_classes is None else np.arange(6) % model.num_classes
     images = model.generate(wave((6, model.latent_dim)), labels)
     got |= {"sample_mean": float(images.mean()), "sample_std": float(images.std())}
-    assert got == pytest.approx(golden, rel=2e-4, abs=1e-5), got
+    golden.check(name, got)

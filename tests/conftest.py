@@ -1,13 +1,26 @@
-"""Fixtures. The suite runs on the backend that KERAS_BACKEND names."""
+"""Fixtures, and which tests run.
 
+The suite runs on the backend that KERAS_BACKEND names. `pytest` runs the short suite,
+`pytest --full` every test:
+
+- a test marked `full` is left out of the short suite, as it is slow;
+- one marked `one_backend` cannot depend on the backend: the short suite runs it on
+  `FIRST_BACKEND` alone;
+- on JAX, which compiles each operation of each model, the short suite takes of
+  `tests/models` only what is marked `on_jax`: one model for each kind of training step.
+"""
+
+import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+FIRST_BACKEND = "torch"  # the quickest to start
 
 # JAX spends most of the suite compiling, often the same program. It reads these when it
 # is imported, here and in the processes that tests start.
@@ -21,21 +34,80 @@ for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREAD
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
+from kzoo import backend  # noqa: E402
+
+full = False  # whether every test runs
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="run every test")
+    parser.addoption(
+        "--update-goldens",
+        action="store_true",
+        help="write the golden numbers that are not met to tests/goldens",
+    )
+
+
+def pytest_configure(config):
+    global full
+    full = config.getoption("--full")
+    if config.getoption("--update-goldens") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--update-goldens writes files: run it without -n")
+
+
+def pytest_collection_modifyitems(config, items):
+    dropped = [] if full else [item for item in items if not is_short(item)]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in set(dropped)]
+
+
+def is_short(item):
+    """Whether a test is in the short suite of this backend."""
+    marks = {mark.name for mark in item.iter_markers()}
+    here = keras.backend.backend()
+    elsewhere = "one_backend" in marks and here != FIRST_BACKEND
+    of_a_model = item.path.parent.name == "models" and "on_jax" not in marks
+    return not ("full" in marks or elsewhere or (here == "jax" and of_a_model))
+
 
 @pytest.fixture(autouse=True)
 def _fresh_seed():
-    keras.utils.set_random_seed(0)
+    backend.reseed(0)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_compiled():
     """Programs stay in memory once compiled: gigabytes by the end of the suite."""
     yield
-    keras.utils.clear_session()
-    if keras.backend.backend() == "jax":
-        import jax
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 3e6:  # kB
+        keras.utils.clear_session()
+        if keras.backend.backend() == "jax":
+            import jax
 
-        jax.clear_caches()
+            jax.clear_caches()
+
+
+class Golden:
+    """Numbers that a test has led to before, in `tests/goldens` by the test's file."""
+
+    def __init__(self, path, update):
+        self.path, self.update = path, update
+
+    def check(self, name, got):
+        """Compares a dict of numbers with those kept under `name`."""
+        kept = json.loads(self.path.read_text()) if self.path.exists() else {}
+        alike = pytest.approx(kept.get(name), rel=2e-4, abs=1e-5)
+        if self.update and got != alike:
+            kept[name] = {key: float(f"{value:.7g}") for key, value in got.items()}
+            self.path.write_text(json.dumps(kept, indent=1) + "\n")
+        else:
+            assert got == alike, got
+
+
+@pytest.fixture
+def golden(request):
+    path = ROOT / "tests" / "goldens" / f"{request.path.stem[5:]}.json"
+    return Golden(path, request.config.getoption("--update-goldens"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """What `test_distribution.py` runs in processes of its own: trains on some devices.
 
-python tests/parallel.py JOB DEVICES FOLDER
+python tests/parallel.py JOB DEVICES FOLDER [MODELS STEPS]
 """
 
 import pathlib
@@ -86,11 +86,11 @@ class Draws(kzoo.GenerativeModel):
         return self.report({"loss": ops.mean(numbers)}, images)
 
 
-def run(job, folder):
+def run(job, folder, names="", steps=STEPS):
     of_process = "" if distribution.is_chief() else "-other"
     if job == "train":
-        for name in MODELS:
-            model, history = train(name)
+        for name in names.split(","):
+            model, history = train(name, images=IMAGES[: BATCH * int(steps)])
             check_copies(model)
             save(folder / f"{name}{of_process}.npz", weights(model), history)
     elif job == "draw":
@@ -141,10 +141,10 @@ def shard_kernels(devices):
 
 
 if __name__ == "__main__":
-    job, devices, folder = sys.argv[1:]
+    job, devices, folder, *settings = sys.argv[1:]
     if job == "shard":
         model, history = shard_kernels(int(devices))
         save(pathlib.Path(folder) / "VAE.npz", weights(model), history)
     else:
         distribution.data_parallel(int(devices))
-        run(job, pathlib.Path(folder))
+        run(job, pathlib.Path(folder), *settings)

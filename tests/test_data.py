@@ -81,6 +81,18 @@ def test_arrays_are_ordinary_on_the_first_and_on_the_second_load():
         assert labels.flags.writeable
 
 
+def test_mnist_10k_is_balanced_and_mixed_and_needs_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    for split, count in {"train": 800, "test": 200}.items():
+        images, labels = data.load("mnist_10k", split)
+        assert images.shape == (10 * count, 28, 28, 1) and images.dtype == np.uint8
+        assert np.bincount(labels).tolist() == [count] * 10
+        assert set(labels[:100]) == set(range(10))
+        assert len({image.tobytes() for image in images}) == 10 * count
+    with pytest.raises(ValueError, match="one of 'train', 'test' for mnist_10k"):
+        data.load("mnist_10k", "valid")
+
+
 # Arguments
 
 
@@ -325,6 +337,27 @@ def test_a_set_that_is_not_prepared_names_the_command(tmp_path, monkeypatch):
     assert pathlib.Path(seen[0].data_path).parents[1] == tmp_path
 
 
+@pytest.mark.parametrize("name", ["mnist", "mnist:3.0.1", "mnist/plain"])
+@pytest.mark.parametrize("parent", ["array_record", "sets/array_record"])
+def test_a_set_below_the_folder_is_found_and_named(tmp_path, name, parent):
+    folder = tmp_path / parent / name.partition(":")[0] / "3.0.1"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text("{}")
+    with pytest.raises(data.DatasetNotFound) as error:
+        data.load(name, data_dir=tmp_path)
+    assert str(folder.parent.relative_to(tmp_path)) in str(error.value)
+    assert f"data_dir={str(tmp_path / parent)!r}" in str(error.value)
+    assert f"TFDS_DATA_DIR={tmp_path / parent}" in str(error.value)
+
+
+def test_a_set_is_not_looked_for_in_the_whole_disk(tmp_path):
+    folder = tmp_path / "one" / "two" / "three" / "mnist" / "3.0.1"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text("{}")
+    with pytest.raises(data.DatasetNotFound, match="download_and_prepare"):
+        data.load("mnist", data_dir=tmp_path)
+
+
 # The real sets
 
 
@@ -347,6 +380,16 @@ def test_mnist_has_its_published_statistics(real):
     images, _ = real("mnist")
     assert images.mean() == pytest.approx(33.3184, abs=1e-4)
     assert images.std() == pytest.approx(78.567, abs=1e-3)
+
+
+def test_mnist_10k_is_mnist_split_by_split(real):
+    for split in ("train", "test"):
+        whole = {
+            (image.tobytes(), label)
+            for image, label in zip(*real("mnist", split), strict=True)
+        }
+        part = zip(*data.load("mnist_10k", split), strict=True)
+        assert all((image.tobytes(), label) in whole for image, label in part)
 
 
 def test_slices_are_those_of_the_whole(real):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import conftest
 import keras
 import numpy as np
 import pytest
@@ -33,21 +34,29 @@ def assert_alike(arrays, expected, tolerance=1e-4):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
+# What is trained by the one launch, on which the tests of its group look.
+NAMES = list(MODELS) if conftest.full else ["VAE", "DCGAN"]
+STEPS = 20 if conftest.full else 3
+one_launch = pytest.mark.xdist_group("two devices")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The folder that two devices wrote to."""
     folder = tmp_path_factory.mktemp("two")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, SCRIPT, "train", "2", folder]
+    settings = ["train", "2", folder, ",".join(NAMES), str(STEPS)]
+    command = [sys.executable, SCRIPT, *settings]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 
-@pytest.mark.parametrize("name", MODELS)
+@one_launch
+@pytest.mark.parametrize("name", NAMES)
 def test_two_devices_train_as_one(name, trained):
     arrays, logs = load(trained / f"{name}.npz")
-    model, history = train(name)
+    model, history = train(name, images=IMAGES[: BATCH * STEPS])
     assert_alike(arrays, weights(model))
     logs.pop("perplexity", None)  # of the codes in a replica's part of a batch
     assert logs
@@ -55,7 +64,8 @@ def test_two_devices_train_as_one(name, trained):
         np.testing.assert_allclose(values, history[key], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@one_launch
+@pytest.mark.parametrize("name", NAMES)
 def test_every_process_has_the_same_weights(name, trained):
     """On PyTorch; the script looks at the copies of TensorFlow."""
     arrays, _ = load(trained / f"{name}.npz")
@@ -65,6 +75,7 @@ def test_every_process_has_the_same_weights(name, trained):
         assert_alike(arrays, load(other)[0], tolerance=0)
 
 
+@pytest.mark.full
 def test_every_replica_draws_other_numbers(python, tmp_path):
     python(SCRIPT, "draw", 2, tmp_path)
     (drawn,), _ = load(tmp_path / "draws.npz")
@@ -74,6 +85,7 @@ def test_every_replica_draws_other_numbers(python, tmp_path):
     assert (kept[: BATCH // 2] != kept[BATCH // 2 :]).any()
 
 
+@pytest.mark.full
 def test_a_stream_is_divided_among_processes(python, tmp_path):
     (tmp_path / "images").mkdir()
     for number, image in enumerate(IMAGES[: 4 * BATCH]):
@@ -97,12 +109,14 @@ def test_a_stream_is_divided_among_processes(python, tmp_path):
 
 if BACKEND == "jax":  # the others cannot
 
+    @pytest.mark.full
     def test_kernels_on_two_devices_train_as_on_one(python, tmp_path):
         python(SCRIPT, "shard", 2, tmp_path)
         model, _ = train("VAE")
         assert_alike(load(tmp_path / "VAE.npz")[0], weights(model))
 
 
+@pytest.mark.full
 def test_a_recipe_trains_on_two_devices(python, tmp_path):
     options = {"devices": 2, "epochs": 1, "limit": 96, "output": tmp_path}
     arguments = [text for k, v in options.items() for text in (f"--{k}", v)]
@@ -113,6 +127,7 @@ def test_a_recipe_trains_on_two_devices(python, tmp_path):
     assert keras.saving.load_model(tmp_path / "model.keras").latent_dim
 
 
+@pytest.mark.full
 def test_a_checkpoint_of_two_devices_goes_on_with_one(python, tmp_path):
     python(SCRIPT, "two epochs", 2, tmp_path)
     resumed, history = train(
@@ -124,6 +139,7 @@ def test_a_checkpoint_of_two_devices_goes_on_with_one(python, tmp_path):
         np.testing.assert_allclose(history[key], values, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.full
 def test_all_stop_when_one_is_killed_and_can_be_resumed(tmp_path):
     processes = launch("many epochs", tmp_path)
     checkpoint = tmp_path / "run.keras"

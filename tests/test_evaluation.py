@@ -104,6 +104,7 @@ def test_reconstruction_and_elbo_are_those_of_the_model():
     )
 
 
+@pytest.mark.one_backend
 def test_a_gan_has_no_reconstructions_and_pixels_no_classes():
     report = evaluate(GAN((8, 8, 1), 4, widths=(8,)), TEST, verbose=False)
     assert set(report.scores()) == {
@@ -116,6 +117,7 @@ def test_a_gan_has_no_reconstructions_and_pixels_no_classes():
     }
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "images, options, named",
     [
@@ -181,6 +183,7 @@ def test_shipped_features_are_the_same_on_every_backend(name):
     assert probabilities.shape == (4, 10)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "name, dataset, accuracy",
     [
@@ -197,6 +200,7 @@ def test_shipped_classifiers_know_their_set(real, name, dataset, accuracy):  # n
     assert np.mean(probabilities.argmax(axis=1) == labels) >= accuracy
 
 
+@pytest.mark.one_backend
 def test_inception_is_fetched_or_says_what_else_there_is(monkeypatch):
     original = keras.applications.InceptionV3
     monkeypatch.setattr(
@@ -215,6 +219,7 @@ def test_inception_is_fetched_or_says_what_else_there_is(monkeypatch):
         Extractor("inception", (8, 8, 1))
 
 
+@pytest.mark.one_backend
 def test_memory_for_features_stays_the_same_and_every_row_has_a_chance(monkeypatch):
     monkeypatch.setattr(FeatureSet, "KEPT", 100)
     kept = FeatureSet(seed=0)
@@ -227,6 +232,7 @@ def test_memory_for_features_stays_the_same_and_every_row_has_a_chance(monkeypat
     assert 3500 < kept.features.mean() < 6500
 
 
+@pytest.mark.one_backend
 def test_no_covariance_is_kept_that_nobody_asked_for():
     photos = np.random.default_rng(0).random((12, 64, 64, 3), "float32")
     metrics = ["kernel_distance"]  # 12288 pixels: their covariance has 1.2 GB
@@ -235,6 +241,7 @@ def test_no_covariance_is_kept_that_nobody_asked_for():
     assert evaluator.real.moments is None
 
 
+@pytest.mark.one_backend
 def test_kept_rows_do_not_stay_in_the_order_of_the_data():
     kept = FeatureSet(seed=0)
     probabilities = np.linspace([0.0, 1.0], [1.0, 0.0], 60)
@@ -278,6 +285,7 @@ def test_scores_before_a_checkpoint_are_in_its_history(tmp_path):
     assert both["negative_elbo"][0] == first["negative_elbo"][0]
 
 
+@pytest.mark.one_backend
 def test_command_line_is_the_same_code(tmp_path, python):
     model = compiled(small_vae)
     model.save(tmp_path / "model.keras")

@@ -10,6 +10,8 @@ from scipy.ndimage import center_of_mass
 from kzoo import data, metrics
 from kzoo.metrics import dci, factor_vae_score, mutual_information_gap, sap
 
+pytestmark = pytest.mark.one_backend
+
 SMALL = {"image_size": 24, "scales": 2, "orientations": 3, "positions": 4}
 
 

@@ -26,6 +26,8 @@ from kzoo.metrics import (
     ssim,
 )
 
+pytestmark = pytest.mark.one_backend
+
 
 def features(n=500, d=6, seed=0):
     return np.random.default_rng(seed).normal(size=(n, d))

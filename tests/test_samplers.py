@@ -303,6 +303,7 @@ def test_a_fit_has_full_precision(policy):
 IMAGES = np.zeros((5, 4, 4, 1), "float32")
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "arguments, named",
     [

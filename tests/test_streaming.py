@@ -54,6 +54,7 @@ def epoch(stream, number):
 # Order
 
 
+@pytest.mark.one_backend
 def test_an_epoch_is_every_image_once(folder):
     stream = data.stream(folder, 5)
     assert len(stream) == 5 and stream.num_images == COUNT
@@ -64,12 +65,14 @@ def test_an_epoch_is_every_image_once(folder):
         assert sorted(flat(batches)) == list(range(COUNT))
 
 
+@pytest.mark.one_backend
 def test_batches_are_uint8_images(folder):
     for batch in data.stream(folder, 5, image_size=(2, 3)):
         assert batch.dtype == np.uint8 and batch.shape[1:] == (2, 3, 1)
         assert type(batch) is np.ndarray
 
 
+@pytest.mark.one_backend
 def test_the_order_is_that_of_the_seed_and_the_epoch(folder):
     stream = data.stream(folder, 5, seed=3)
     orders = [epoch(stream, number) for number in range(3)]
@@ -80,6 +83,7 @@ def test_the_order_is_that_of_the_seed_and_the_epoch(folder):
     assert all(epoch(other, number) not in orders for number in range(3))
 
 
+@pytest.mark.one_backend
 def test_without_shuffling_it_is_the_order_of_the_set(folder):
     stream = data.stream(folder, 5, shuffle=False, labels=True)
     images, labels = data.load(folder)
@@ -91,6 +95,7 @@ def test_without_shuffling_it_is_the_order_of_the_set(folder):
     assert batches[0][1].dtype == np.int32
 
 
+@pytest.mark.one_backend
 def test_any_batch_can_be_asked_for(folder):
     stream = data.stream(folder, 5)
     wanted = numbers(stream)
@@ -100,12 +105,14 @@ def test_any_batch_can_be_asked_for(folder):
         stream[5]
 
 
+@pytest.mark.one_backend
 def test_the_last_batch_can_be_left_out(folder):
     stream = data.stream(folder, 5, drop_remainder=True)
     assert len(stream) == 4
     assert [len(batch) for batch in epoch(stream, 1)] == [5, 5, 5, 5]
 
 
+@pytest.mark.one_backend
 def test_short_epochs_go_on_within_the_pass(folder):
     whole = data.stream(folder, 5)
     passes = epoch(whole, 0) + epoch(whole, 1)
@@ -114,6 +121,7 @@ def test_short_epochs_go_on_within_the_pass(folder):
     assert flat(epoch(short, number) for number in range(5)) == passes
 
 
+@pytest.mark.one_backend
 def test_processes_read_disjoint_parts_in_as_many_steps(folder):
     streams = [data.stream(folder, 9, shard=(i, 3)) for i in range(3)]
     assert [stream.num_images for stream in streams] == [7, 7, 7]
@@ -131,6 +139,7 @@ def spoil(folder, *names):
         (folder / name).write_bytes(b"no image")
 
 
+@pytest.mark.one_backend
 def test_an_unreadable_image_is_named_and_its_batch_filled_up(folder):
     spoil(folder, "first/03.png", "second/20.png")
     stream = data.stream(folder, 5, corrupt_limit=2)
@@ -146,6 +155,7 @@ def test_an_unreadable_image_is_named_and_its_batch_filled_up(folder):
         epoch(stream, 1)  # the same images, named before
 
 
+@pytest.mark.one_backend
 def test_too_many_unreadable_images_are_an_error_that_names_them(folder):
     spoil(folder, "first/03.png", "first/05.png", "second/20.png")
     stream = data.stream(folder, 5, corrupt_limit=2)
@@ -157,6 +167,7 @@ def test_too_many_unreadable_images_are_an_error_that_names_them(folder):
     assert all(name in str(error.value) for name in ("03.png", "05.png", "20.png"))
 
 
+@pytest.mark.one_backend
 def test_a_batch_without_a_readable_image_is_an_error(folder):
     spoil(folder, "first/00.png", "first/01.png")
     stream = data.stream(folder, 2, shuffle=False)
@@ -164,18 +175,21 @@ def test_a_batch_without_a_readable_image_is_an_error(folder):
         stream[0]
 
 
+@pytest.mark.one_backend
 def test_nothing_readable_is_an_error_at_once(tmp_path):
     spoil(tmp_path, *(f"{i}.png" for i in range(4)))
     with pytest.raises(ValueError, match=r"corrupt_limit=2 .*\b0\.png.*1\.png.*2\.png"):
         data.stream(tmp_path, 2, corrupt_limit=2)
 
 
+@pytest.mark.one_backend
 def test_images_of_two_sizes_are_an_error_that_names_one(folder):
     Image.fromarray(np.zeros((5, 4), np.uint8)).save(folder / "second" / "odd.png")
     with pytest.raises(ValueError, match=r"\(5, 4\) .*odd\.png.*image_size"):
         list(data.stream(folder, 5))
 
 
+@pytest.mark.one_backend
 def test_processes_read_the_same_and_name_the_same(folder):
     spoil(folder, "first/03.png")
     with pytest.warns(UserWarning, match=r"03\.png"):
@@ -195,6 +209,7 @@ def test_processes_read_the_same_and_name_the_same(folder):
 # Arguments
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -217,6 +232,7 @@ def test_bad_arguments_are_named(folder, arguments, message):
         data.stream(**{"name": folder, "batch_size": 5, **arguments})
 
 
+@pytest.mark.one_backend
 def test_labels_of_a_set_without_are_an_error(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.png")
     assert data.stream(tmp_path, 2)[0].shape == (1, 4, 4, 1)
@@ -224,6 +240,7 @@ def test_labels_of_a_set_without_are_an_error(tmp_path):
         data.stream(tmp_path, 2, labels=True)
 
 
+@pytest.mark.one_backend
 def test_without_grain_the_error_says_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
     with pytest.raises(ImportError, match="pip install grain"):
@@ -233,6 +250,7 @@ def test_without_grain_the_error_says_what_to_install(folder, monkeypatch):
 # TensorFlow Datasets
 
 
+@pytest.mark.one_backend
 def test_array_records_are_those_that_load_reads(prepared):
     where = {"split": "test[:70]", "data_dir": prepared / "array_record"}
     images, labels = data.load("mnist", **where)
@@ -241,6 +259,7 @@ def test_array_records_are_those_that_load_reads(prepared):
     assert found == {x.tobytes(): y for x, y in zip(images, labels, strict=True)}
 
 
+@pytest.mark.one_backend
 def test_a_damaged_record_is_named_by_its_file_and_number(prepared, tmp_path):
     source = prepared / "array_record" / "mnist" / "3.0.1"
     target = tmp_path / "mnist" / "3.0.1"
@@ -257,6 +276,7 @@ def test_a_damaged_record_is_named_by_its_file_and_number(prepared, tmp_path):
         data.load("mnist", "test", data_dir=tmp_path)
 
 
+@pytest.mark.one_backend
 @needs_tensorflow
 def test_tfrecords_are_shuffled_by_tf_data(prepared):
     where = {"split": "test[5:75]", "data_dir": prepared}
@@ -361,6 +381,7 @@ def test_too_many_unreadable_images_stop_fit(folder):
         fit(data.stream(folder, 5, corrupt_limit=1), 1)
 
 
+@pytest.mark.one_backend
 def test_a_pass_over_many_files_has_every_image_and_little_memory(tmp_path):
     path = pathlib.Path(__file__).parents[1] / "benchmarks" / "streaming.py"
     spec = importlib.util.spec_from_file_location("streaming_benchmark", path)
@@ -372,6 +393,7 @@ def test_a_pass_over_many_files_has_every_image_and_little_memory(tmp_path):
     assert found["peak_over_baseline_mb"] < 500
 
 
+@pytest.mark.one_backend
 def test_a_batch_that_processes_cannot_share_is_refused(folder):
     with pytest.raises(ValueError, match="divides among 2"):
         data.stream(folder, 5, shard=(0, 2))

@@ -19,7 +19,6 @@ import time
 
 import keras
 import numpy as np
-from PIL import Image
 
 from kzoo import backend, checks
 from kzoo.files import replacing
@@ -240,6 +239,8 @@ def _animate(folder, last_epoch):
 
 
 def _frame(path):
+    from PIL import Image
+
     with Image.open(path) as picture:
         if picture.mode == "L":
             return picture.copy()
@@ -249,6 +250,8 @@ def _frame(path):
 
 
 def _size(path):
+    from PIL import Image
+
     with Image.open(path) as image:
         return image.size
 

@@ -1,7 +1,7 @@
 """Image data sets as numpy arrays, or as streams of batches.
 
-`load` knows scikit-learn's embedded digits, sets that are drawn, folders of image
-files, and every prepared image set of TensorFlow Datasets (TFDS). `sprites` returns the
+`load` knows two embedded sets of digits, sets that are drawn, folders of image files,
+and every prepared image set of TensorFlow Datasets (TFDS). `sprites` returns the
 factors of its images as well. `stream` reads folders and TFDS sets that do not fit in
 memory, a batch at a time.
 
@@ -36,7 +36,10 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
     """Loads one split of an image data set.
 
     Args:
-        name: `"digits"` (8x8, embedded, offline: 1500 train and 297 test), or
+        name: `"digits"`, scikit-learn's (8x8, embedded, offline: 1500 train and 297
+            test), or
+            `"mnist_10k"`, 10,000 images of MNIST (28x28, embedded, offline): in random
+            order 8000 of its train split, 800 a class, and 2000 of its test split, or
             `"ring-8"` or `"grid-25"`, points of a mixture of Gaussians as float32
             images of shape (1, 1, 2); `MIXTURES` has their centres and scale; or
             `"stacked_mnist"`, three random digits as channels, made from `"mnist"`:

@@ -9,7 +9,7 @@ from concurrent import futures
 
 import numpy as np
 
-PROGRESS_FROM = 5000  # images; fewer are there before a progress bar can be read
+PROGRESS_FROM = 10_000  # images; fewer are there before a progress bar can be read
 
 
 class Unreadable(ValueError):

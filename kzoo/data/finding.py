@@ -5,7 +5,7 @@ import pathlib
 import re
 
 from kzoo import checks
-from kzoo.data import digits, folders, prepared
+from kzoo.data import embedded, folders, prepared
 
 
 def checked_size(size):
@@ -27,8 +27,8 @@ def find(name, split, data_dir):
             "Expected name to be a string or a path, and split a string. "
             f"Received: name={name!r}, split={split!r}."
         )
-    if name == "digits":
-        return digits.find(split)
+    if name in embedded.SETS:
+        return embedded.find(name, split)
     if _means_folder(name):
         return folders.find(pathlib.Path(name).expanduser(), split)
     return prepared.find(name, split, data_dir)

@@ -1,5 +1,6 @@
 """Prepared sets of TensorFlow Datasets."""
 
+import contextlib
 import difflib
 import functools
 import importlib.util
@@ -12,9 +13,13 @@ import shlex
 
 import numpy as np
 
+from kzoo.data import embedded
 from kzoo.data.source import DatasetNotFound, Encoded, Source, digest, in_blocks, stamp
 
 SHUFFLE_BUFFER = 2048  # encoded images of TFRecord files
+# Where a set that is not in the folder is looked for: so many levels below it, and so
+# many folders of a level. The folder may be a home.
+LEVELS_BELOW, FOLDERS_OF_LEVEL = 2, 1000
 
 
 def find(name, split, data_dir):
@@ -49,18 +54,50 @@ def _newest_version(root, name):
 
 
 def _how_to_find(name, root):
+    received = "a folder without it" if root.is_dir() else "no such folder"
+    message = f"Expected the data set {name!r} in {root}. Received: {received}. "
+    below = _folder_below(root, name)
+    if below is None:
+        return message + _how_to_get(name, root)
+    place = below.relative_to(root) / name.partition(":")[0]
+    return (
+        f"{message}The set is below it, in {place}: pass data_dir={str(below)!r}, or "
+        f"set TFDS_DATA_DIR={shlex.quote(str(below))}"
+    )
+
+
+def _folder_below(root, name):
+    """The nearest folder below `root` that has the set, or None."""
+    folders = [root]
+    for _ in range(LEVELS_BELOW):
+        below = (folder for parent in folders for folder in _subfolders(parent))
+        folders = list(itertools.islice(below, FOLDERS_OF_LEVEL))
+        for folder in folders:
+            with contextlib.suppress(OSError):  # no permission
+                if _newest_version(folder, name):
+                    return folder
+    return None
+
+
+def _subfolders(folder):
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir()]
+        return [folder / name for name in sorted(names) if not name.startswith(".")]
+    return []
+
+
+def _how_to_get(name, root):
     # Not by TFDS's own download: offline it retries noisily for minutes and then leaves
     # half-filled folders behind.
     import tensorflow_datasets as tfds
 
     known = tfds.list_builders(with_community_datasets=False)
     base = re.split("[:/]", name)[0]
-    received = "a folder without it" if root.is_dir() else "no such folder"
-    message = f"Expected the data set {name!r} in {root}. Received: {received}. "
     if base in known:
-        return message + f"Pass another data_dir, or {_how_to_prepare(name, root)}"
-    close = ", ".join(difflib.get_close_matches(base.lower(), [*known, "digits"]))
-    message += f"TensorFlow Datasets knows no {base!r}; close matches: {close or '-'}."
+        return f"Pass another data_dir, or {_how_to_prepare(name, root)}"
+    choices = [*known, *embedded.SETS]
+    close = ", ".join(difflib.get_close_matches(base.lower(), choices))
+    message = f"TensorFlow Datasets knows no {base!r}; close matches: {close or '-'}."
     if pathlib.Path(name).is_dir():
         message += f" For the folder of this name, pass {'./' + name!r}."
     return message

@@ -8,10 +8,10 @@ import weakref
 import keras
 
 from kzoo import backend, checks
-from kzoo.data import decoding, finding, readers
+from kzoo.data import decoding, embedded, finding, readers
 from kzoo.data.synthetic import MIXTURES
 
-IN_MEMORY = {"digits", "sprites", "stacked_mnist", *MIXTURES}
+IN_MEMORY = {*embedded.SETS, "sprites", "stacked_mnist", *MIXTURES}
 
 
 def stream(

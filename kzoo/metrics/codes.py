@@ -8,10 +8,6 @@ come from the n rows, which should hold the factors in independent combinations.
 """
 
 import numpy as np
-import scipy.stats
-from sklearn.ensemble import GradientBoostingClassifier
-from sklearn.metrics import mutual_info_score
-from sklearn.svm import LinearSVC
 
 from kzoo import checks
 
@@ -34,6 +30,8 @@ def mutual_information_gap(codes, factors, bins=20):
         ValueError: for other ranks, NaN, other numbers of rows, factors that are no
             whole numbers or do not vary.
     """
+    from sklearn.metrics import mutual_info_score
+
     codes, factors = _checked(codes, factors)
     codes = codes - codes.min(axis=0)
     codes = codes * (checks.positive_int("bins", bins) / _or_one(codes.max(axis=0)))
@@ -68,6 +66,9 @@ def dci(codes, factors, rows=6000, seed=0):
     Raises:
         ValueError: as `mutual_information_gap`.
     """
+    import scipy.stats
+    from sklearn.ensemble import GradientBoostingClassifier
+
     codes, factors = _checked(codes, factors)
     train, test = _split(len(codes), rows, seed)
     use, told = [], []
@@ -110,6 +111,8 @@ def sap(codes, factors, continuous=False, rows=15_000, seed=0):
     Raises:
         ValueError: as `mutual_information_gap`.
     """
+    from sklearn.svm import LinearSVC
+
     codes, factors = _checked(codes, factors)
     codes = _standardised(codes)
     if continuous:

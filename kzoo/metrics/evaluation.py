@@ -4,7 +4,6 @@ from importlib.metadata import version
 
 import keras
 import numpy as np
-import tqdm
 
 from kzoo import checks
 from kzoo.metrics.features import Extractor, FeatureSet
@@ -177,6 +176,8 @@ class Evaluator:
         }
 
     def _features(self, image_batches, what):
+        import tqdm
+
         features = FeatureSet(self.seed, moments=self._wants_distance)
         with tqdm.tqdm(disable=not self.verbose, desc=what, unit="image") as bar:
             for images in image_batches:

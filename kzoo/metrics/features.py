@@ -14,6 +14,7 @@ FEATURES_OF = {
     "cifar10": "cifar10-v1",
     "fashion_mnist": "fashion-v1",
     "mnist": "mnist-v1",
+    "mnist_10k": "mnist-v1",
     "stacked_mnist": "stacked-mnist-v1",
 }
 NAMED = ["pixels", "inception", "stacked-mnist-v1"]

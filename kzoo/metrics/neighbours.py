@@ -1,9 +1,6 @@
 """What nearest neighbours in feature space tell: fidelity, diversity, copying."""
 
 import numpy as np
-import scipy.stats
-from sklearn.metrics import pairwise_distances_chunked
-from sklearn.metrics.pairwise import euclidean_distances
 
 from kzoo import checks
 
@@ -30,6 +27,8 @@ def prdc(real, fake, nearest_k=5):
     Raises:
         ValueError: for other ranks, different numbers of features, NaN or too few rows.
     """
+    from sklearn.metrics.pairwise import euclidean_distances
+
     nearest_k = checks.positive_int("nearest_k", nearest_k)
     real = checks.features("real", real, rows=nearest_k + 1)
     fake = checks.features("fake", fake, rows=nearest_k + 1)
@@ -59,6 +58,8 @@ def nearest_distances(queries, references):
         queries: features `(n, d)`.
         references: features `(m, d)`, or an iterable of such batches.
     """
+    from sklearn.metrics.pairwise import euclidean_distances
+
     queries = checks.features("queries", queries, rows=1)
     nearest = np.full(len(queries), np.inf)
     for batch in [references] if hasattr(references, "shape") else references:
@@ -78,12 +79,15 @@ def copying(fake_distances, test_distances):
     near 0 its samples lie off the data. It is the Mann-Whitney statistic of Meehan et
     al., arXiv:2004.05675, section 3.1, over the whole space, as a probability.
     """
+    import scipy.stats
+
     result = scipy.stats.mannwhitneyu(test_distances, fake_distances)
     return float(result.statistic / (len(fake_distances) * len(test_distances)))
 
 
 def _radii(features, nearest_k):
     """Distance of each feature to its k-th nearest other."""
+    from sklearn.metrics import pairwise_distances_chunked
 
     def kth(distances, start):
         return np.partition(distances, nearest_k, axis=1)[:, nearest_k]

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import tqdm
 
 from kzoo.metrics.classes import inception_score, mode_coverage
 from kzoo.metrics.distances import frechet_distance, kernel_distance
@@ -101,6 +100,8 @@ def elbo_rows(model, evaluator):
 
 
 def likelihood_rows(model, evaluator):
+    import tqdm
+
     samples, bounds = evaluator.likelihood_samples, []
     with tqdm.tqdm(
         disable=not evaluator.verbose, desc="log-likelihood", unit="image"

@@ -2,7 +2,6 @@
 
 import numpy as np
 import scipy.special
-import tqdm
 from keras import ops
 
 from kzoo import checks
@@ -49,6 +48,8 @@ class LikelihoodVerbs(AutoencoderVerbs):
         and converges to the log-likelihood. Arguments as for `elbo`; `verbose` shows
         a progress bar.
         """
+        import tqdm
+
         weights = self._log_weights(images, samples, labels, seed)
         bars = tqdm.tqdm(total=len(images), disable=not verbose, desc="log-likelihood")
         bounds = []

@@ -3,27 +3,32 @@
 import keras
 import numpy as np
 import pytest
-from conformance import batch, check_model, with_fixed_noise
+from conformance import (
+    batch,
+    check_golden,
+    check_model,
+    check_own_networks,
+    variants,
+    with_fixed_noise,
+)
 from keras import layers, ops
 
 from kzoo.models import BEGAN
 
-NAMES = ("discriminator_loss", "generator_loss", "convergence", "k")
-NAMES += ("sample_mean", "sample_std")
-GOLDEN = {
-    "plain": (0.3417428, 0.1361044, 0.5630288, 0.4288854, 0.3117053, 0.05525856),
-    "infogan": (0.2908987, 0.0871871, 0.4893248, 0.4221779, 0.5042332, 0.05405696),
-}
 MAKE = {
     "plain": lambda: BEGAN((8, 8, 1), 3, gamma=0.8, k_rate=0.5, widths=(4, 8)),
     "infogan": lambda: BEGAN((8, 4, 3), 3, 0.8, 0.5, "infogan", widths=(4, 8)),
 }
 
 
-@pytest.mark.parametrize("variant", MAKE)
+@pytest.mark.parametrize("variant", variants(MAKE, on_jax="plain"))
 def test_began_conforms(variant, tmp_path):
-    golden = dict(zip(NAMES, GOLDEN[variant], strict=True))
-    check_model(MAKE[variant], golden, tmp_path)
+    check_model(MAKE[variant], tmp_path)
+
+
+@pytest.mark.parametrize("variant", variants(MAKE, on_jax="plain"))
+def test_every_backend_trains_alike(variant, golden):
+    check_golden(MAKE[variant], golden, variant)
 
 
 def test_generator_and_decoder_are_alike_and_the_encoder_widens():
@@ -152,9 +157,10 @@ def test_your_own_networks(tmp_path):
         networks["generator"] = BEGAN((4, 4, 1), 2, widths=(4,)).generator
         return BEGAN((4, 4, 1), 2, **networks)
 
-    check_model(make, None, tmp_path)
+    check_own_networks(make, tmp_path)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "arguments, named",
     [

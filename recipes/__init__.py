@@ -1,0 +1,1 @@
+"""One runnable script a model: `python recipes/vae.py`, or `kzoo train vae`."""
