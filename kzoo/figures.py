@@ -121,6 +121,7 @@ def _draw_curves(panel, name, history, epochs):
         panel.legend()
     panel.set_title(name)
     panel.set_xlabel("epoch")
+    panel.set_xlim(0.5, epochs + 0.5)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     panel.grid(alpha=0.3)
 

@@ -7,7 +7,8 @@ The suite runs on the backend that KERAS_BACKEND names. `pytest` runs the short 
 - one marked `one_backend` cannot depend on the backend: the short suite runs it on
   `FIRST_BACKEND` alone;
 - on JAX, which compiles each operation of each model, the short suite takes of
-  `tests/models` only what is marked `on_jax`: one model for each kind of training step.
+  `tests/models` only what is marked `on_jax`: golden numbers of each kind of training
+  step, and the whole contract of a few models.
 """
 
 import json

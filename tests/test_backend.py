@@ -99,6 +99,7 @@ def test_reseeding_repeats_what_is_drawn_and_drops_nothing_compiled():
         assert tf.random.uniform(()) != first
 
 
+@pytest.mark.full
 def test_two_replicas_train_as_one_does_on_the_whole_batch(python, tmp_path):
     scripts = {"jax": JAX, "tensorflow": TENSORFLOW, "torch": TORCH}
     script = tmp_path / "replicas.py"
@@ -106,6 +107,7 @@ def test_two_replicas_train_as_one_does_on_the_whole_batch(python, tmp_path):
     python(script, tmp_path)
 
 
+@pytest.mark.one_backend
 def test_other_backends_are_refused(python):
     result = python("-c", "import kzoo", backend="numpy", check=False)
     assert result.returncode and "KERAS_BACKEND" in result.stderr

@@ -82,6 +82,7 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("scale", [1, np.float32(1 / 255)], ids=["uint8", "float32"])
 def test_tile_places_images_row_by_row_and_fills_the_rest(channels, scale):
@@ -101,6 +102,7 @@ def test_tile_keeps_rows_of_pixels_together_without_a_gap():
     )
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "shape, dtype, columns",
     [

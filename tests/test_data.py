@@ -15,6 +15,8 @@ from PIL import Image
 
 from kzoo import data
 
+pytestmark = pytest.mark.one_backend
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):

@@ -16,6 +16,8 @@ from kzoo.flows import (
 from kzoo.posteriors import DiagonalNormal, InverseAutoregressive, Planar
 from kzoo.priors import AutoregressiveFlow, NormalMixture, StandardNormal, VampPrior
 
+pytestmark = pytest.mark.one_backend
+
 DIM = 3
 CONTEXT = ops.convert_to_tensor(wave((1, 4)))
 

@@ -9,6 +9,8 @@ from keras import ops
 
 from kzoo.likelihoods import LIKELIHOODS, LogisticMixture, likelihood
 
+pytestmark = pytest.mark.one_backend
+
 GREY = np.linspace(0, 1, 256, dtype="float32")
 
 

@@ -8,6 +8,8 @@ from keras import ops
 from kzoo import losses
 from kzoo.layers import Sampling
 
+pytestmark = pytest.mark.one_backend
+
 
 def numbers(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")

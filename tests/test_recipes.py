@@ -54,6 +54,7 @@ WIDTHS = {
     "biggan": None,  # an option
     "cgan": (8,),
     "cvae": (8,),
+    "dcgan": (8, 4),
     "denoising_vae": (8,),
     "dip_vae": (4,),
     "factor_vae": (4,),
@@ -90,7 +91,8 @@ SEVERAL_STEPS = ["biggan", "sngan", "wgan"]  # of the discriminator for each ste
 
 def quickened(recipe, monkeypatch):
     """Lets the recipe build its model, and others of its file, as a smaller program."""
-    module = importlib.import_module(f"kzoo.models.{recipe}")
+    file = "gan" if recipe == "dcgan" else recipe
+    module = importlib.import_module(f"kzoo.models.{file}")
     settings = {"widths": WIDTHS[recipe]} if WIDTHS[recipe] else {}
     settings |= {"discriminator_steps": 1} if recipe in SEVERAL_STEPS else {}
     for name in kzoo.models.__all__:

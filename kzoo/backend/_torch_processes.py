@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import random
+import signal
 import sys
 
 import numpy as np
@@ -38,12 +39,17 @@ def data_parallel(devices):
 def _launch(devices):
     """Runs this script by torchrun, once a device, in place of this process."""
     from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     try:
         run.main(["--standalone", f"--nproc-per-node={devices}", *sys.argv])
     except ChildFailedError as error:
         sys.exit(f"{error}\n{STOPPED}")
+    except SignalException as error:
+        if error.sigval != signal.SIGINT:
+            raise
+        raise KeyboardInterrupt from None  # as without torchrun
     sys.exit()
 
 

@@ -28,7 +28,6 @@ MAKE = {
 }
 
 
-@pytest.mark.on_jax
 def test_aae_conforms(tmp_path):
     check_model(MAKE["conditional"], tmp_path)
 

@@ -21,7 +21,7 @@ MAKE = {
 }
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="plain"))
+@pytest.mark.parametrize("variant", MAKE)
 def test_began_conforms(variant, tmp_path):
     check_model(MAKE[variant], tmp_path)
 

@@ -24,7 +24,6 @@ MAKE = {
 }
 
 
-@pytest.mark.on_jax
 def test_bigan_conforms(tmp_path):
     check_model(MAKE["mlp"], tmp_path)
 

@@ -21,7 +21,6 @@ MAKE = {
 }
 
 
-@pytest.mark.on_jax
 def test_factor_vae_conforms(tmp_path):
     check_model(MAKE["conv"], tmp_path)
 

@@ -38,7 +38,6 @@ MAKE = {
 }
 
 
-@pytest.mark.on_jax
 def test_hvae_conforms(tmp_path):
     check_model(MAKE["ladder"], tmp_path)
 

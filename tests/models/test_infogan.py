@@ -26,7 +26,6 @@ MAKE = {
 }
 
 
-@pytest.mark.on_jax
 def test_infogan_conforms(tmp_path):
     check_model(MAKE["mlp"], tmp_path)
 

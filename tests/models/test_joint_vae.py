@@ -14,7 +14,6 @@ MAKE = {
 }
 
 
-@pytest.mark.on_jax
 def test_joint_vae_conforms(tmp_path):
     check_model(MAKE["two"], tmp_path)
 

@@ -17,7 +17,6 @@ MAKE = {
 }
 
 
-@pytest.mark.on_jax
 def test_piwae_conforms(tmp_path):
     check_model(MAKE["piwae"], tmp_path)
 

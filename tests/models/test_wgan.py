@@ -17,7 +17,6 @@ MAKE = {
 }
 
 
-@pytest.mark.on_jax
 def test_wgan_conforms(tmp_path):
     check_model(MAKE["wgangp"], tmp_path)
 
