@@ -6,9 +6,10 @@ The suite runs on the backend that KERAS_BACKEND names. `pytest` runs the short 
 - a test marked `full` is left out of the short suite, as it is slow;
 - one marked `one_backend` cannot depend on the backend: the short suite runs it on
   `FIRST_BACKEND` alone;
-- on JAX, which compiles each operation of each model, the short suite takes of
-  `tests/models` only what is marked `on_jax`: golden numbers of each kind of training
-  step, and the whole contract of a few models.
+- of a model's tests, in `tests/models`, every backend takes its contract and its golden
+  numbers, which are the same everywhere; the rest runs on `FIRST_BACKEND`. On JAX, which
+  compiles each operation of each model, it takes only what is marked `on_jax`: golden
+  numbers of each kind of training step, and the contract of a few models.
 """
 
 import json
@@ -66,9 +67,13 @@ def is_short(item):
     """Whether a test is in the short suite of this backend."""
     marks = {mark.name for mark in item.iter_markers()}
     here = keras.backend.backend()
-    elsewhere = "one_backend" in marks and here != FIRST_BACKEND
-    of_a_model = item.path.parent.name == "models" and "on_jax" not in marks
-    return not ("full" in marks or elsewhere or (here == "jax" and of_a_model))
+    if "full" in marks or here == FIRST_BACKEND:
+        return "full" not in marks
+    if item.path.parent.name == "models":
+        contract = item.originalname.endswith("_conforms")
+        everywhere = contract or "golden" in item.fixturenames
+        return "on_jax" in marks if here == "jax" else everywhere
+    return "one_backend" not in marks
 
 
 @pytest.fixture(autouse=True)

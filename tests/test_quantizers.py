@@ -152,6 +152,7 @@ def test_in_training_each_codebook_moves_to_the_mean_of_its_rests():
             np.testing.assert_allclose(table[code], expected, atol=1e-5)
 
 
+@pytest.mark.full
 def test_the_prior_draws_of_each_place_a_code_of_each_codebook():
     model = compiled(
         lambda: VQVAE((8, 8, 1), 4, 3, "rq", "conv", (4, 4), depth=2),

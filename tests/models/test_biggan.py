@@ -33,6 +33,7 @@ MAKE = {
 }
 
 
+@pytest.mark.full
 def test_biggan_conforms(tmp_path):
     check_model(MAKE["small"], tmp_path)
 

@@ -14,6 +14,7 @@ MAKE = {
 }
 
 
+@pytest.mark.full
 def test_sagan_conforms(tmp_path):
     check_model(MAKE["projection"], tmp_path)
 

@@ -167,6 +167,7 @@ def test_minibatch_standard_deviation_is_that_of_each_group(n):
         np.testing.assert_allclose(got[i, ..., 4], expected, atol=2e-4)
 
 
+@pytest.mark.full
 def test_batches_may_have_any_size():
     model = compiled(MAKE["conditional"])
     history = model.fit(*batch(model, 7), batch_size=4, verbose=0).history
