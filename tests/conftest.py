@@ -7,8 +7,8 @@ The suite runs on the backend that KERAS_BACKEND names. `pytest` runs the short 
 - one marked `one_backend` cannot depend on the backend: the short suite runs it on
   `FIRST_BACKEND` alone;
 - of a model's tests, in `tests/models`, every backend takes its contract and its golden
-  numbers, which are the same everywhere; the rest runs on `FIRST_BACKEND`. On JAX, which
-  compiles each operation of each model, it takes only what is marked `on_jax`: golden
+  numbers, which are the same everywhere; the rest runs on `FIRST_BACKEND`. JAX compiles
+  each operation of each model, so that it takes only what is marked `on_jax`: golden
   numbers of each kind of training step, and the contract of a few models.
 """
 
