@@ -20,10 +20,10 @@ def eagerly():
     return not (ON_JAX or conftest.full)
 
 
-def variants(names, on_jax):
-    """Parameters of a test of a model, of which the short suite takes one on JAX."""
-    mark = pytest.mark.on_jax
-    return [pytest.param(n, marks=mark) if n == on_jax else n for n in names]
+def variants(names, everywhere):
+    """Parameters of a test of a model, one of them marked `every_backend`."""
+    mark = pytest.mark.every_backend
+    return [pytest.param(n, marks=mark) if n == everywhere else n for n in names]
 
 
 def check_model(make, tmp_path):

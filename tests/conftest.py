@@ -6,10 +6,9 @@ The suite runs on the backend that KERAS_BACKEND names. `pytest` runs the short 
 - a test marked `full` is left out of the short suite, as it is slow;
 - one marked `one_backend` cannot depend on the backend: the short suite runs it on
   `FIRST_BACKEND` alone;
-- of a model's tests, in `tests/models`, every backend takes its contract and its golden
-  numbers, which are the same everywhere; the rest runs on `FIRST_BACKEND`. JAX compiles
-  each operation of each model, so that it takes only what is marked `on_jax`: golden
-  numbers of each kind of training step, and the contract of a few models.
+- of a model's tests, in `tests/models`, the other backends run those marked
+  `every_backend`: the golden numbers of each kind of training step, and the contract of
+  a few models. TensorFlow runs all golden numbers; JAX would compile each model.
 """
 
 import json
@@ -70,9 +69,8 @@ def is_short(item):
     if "full" in marks or here == FIRST_BACKEND:
         return "full" not in marks
     if item.path.parent.name == "models":
-        contract = item.originalname.endswith("_conforms")
-        everywhere = contract or "golden" in item.fixturenames
-        return "on_jax" in marks if here == "jax" else everywhere
+        golden = "golden" in item.fixturenames and here != "jax"
+        return golden or "every_backend" in marks
     return "one_backend" not in marks
 
 

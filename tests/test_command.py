@@ -361,6 +361,7 @@ assert kzoo.models.VAE and kzoo.show and kzoo.GenerativeModel
     assert "interpolate" in module.stdout and "keras" not in module.stderr
 
 
+@pytest.mark.one_backend
 def test_importing_kzoo_registers_the_models_and_is_light(python, models):
     code = """
 import sys

@@ -37,6 +37,7 @@ def classifier(shape=(8, 8, 1)):
     return build_classifier(shape, 10, (4, 8))
 
 
+@pytest.mark.one_backend
 def test_every_metric_is_reported_with_its_protocol(tmp_path):
     path = tmp_path / "scores.json"
     report = evaluate(
@@ -252,6 +253,7 @@ def test_kept_rows_do_not_stay_in_the_order_of_the_data():
     np.testing.assert_allclose(kept.probabilities[:, 0] * 59, kept.features[:, 0])
 
 
+@pytest.mark.one_backend
 def test_callback_writes_scores_and_leaves_training_alone(tmp_path):
     def fit(*callbacks):
         keras.utils.set_random_seed(0)

@@ -13,6 +13,8 @@ from kzoo import backend
 from kzoo.models import VQVAE
 from kzoo.quantizers import LookupFree, ResidualCodebooks
 
+pytestmark = pytest.mark.one_backend
+
 
 def numpy(tensor):
     return np.array(ops.convert_to_numpy(tensor))

@@ -209,6 +209,7 @@ def starting_point(model, into):
     into += [int(keras.ops.convert_to_numpy(model.optimizer.iterations))]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("folder", [False, True])
 def test_from_goes_on_with_the_weights_and_a_fresh_optimizer(folder, trained, tmp_path):
     source, start = trained, []

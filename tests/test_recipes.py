@@ -121,6 +121,7 @@ def test_recipe_trains_and_writes_what_it_says(recipe, tmp_path, capsys, monkeyp
         without_a_child(monkeypatch)
     options = {"conditional": True} if recipe in PERHAPS_LABELLED else {}
     options |= {"widths": "8,8"} if recipe == "biggan" else {}
+    options |= {"prior_width": 8, "prior_blocks": 1} if recipe == "vqvae" else {}
     output = tmp_path / "run"
     main = script(f"recipes/{recipe}.py").main
     main(epochs=2, limit=96, output=output, **options)

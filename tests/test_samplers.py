@@ -81,6 +81,7 @@ def energy_distance(a, b):
     return 2 * mean(a, b) - mean(a, a) - mean(b, b)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", samplers.KINDS)
 def test_the_distribution_of_the_latents_is_recovered(kind):
     latents, drawn = bent(), fitted_to_bent(kind).draw_latents(2000, seed=1)
@@ -91,6 +92,7 @@ def test_the_distribution_of_the_latents_is_recovered(kind):
     assert (distance < 0.12) == (kind != "normal"), distance
 
 
+@pytest.mark.one_backend
 def test_a_mixture_finds_clouds_shares_and_covariances():
     latents, which = three_clouds()
     model = fitted("mixture", latents, components=3)
@@ -117,6 +119,7 @@ def test_latents_are_draws_of_the_posterior():
     np.testing.assert_allclose(mean, (latents + 2 * noise).mean(axis=0), atol=1e-4)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", ["aae", "bigan"])
 def test_codes_without_a_posterior_are_what_is_fitted_to(name):
     model = MAKE[name]()
@@ -137,6 +140,7 @@ def test_a_draw_of_the_posterior_is_mean_and_noise(name):
         np.testing.assert_allclose(drawn, expected, atol=1e-5)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", ["flow", "two_stage"])
 def test_a_fit_depends_on_its_own_seed_alone(kind):
     fits = []
@@ -200,6 +204,7 @@ def test_training_goes_on_as_if_there_were_no_sampler(name, kind, tmp_path):
     assert_same_state(model, plain)
 
 
+@pytest.mark.one_backend
 def test_a_sampler_is_replaced_and_left():
     model = compiled(MAKE["vae"])
     images, _ = batch(model)
@@ -273,6 +278,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.full
 def test_an_exported_model_draws_by_the_sampler(tmp_path, python):
     """On other backends one kind will do: TensorFlow loads the file, then writes."""
     plain = linear_vae().sample(2000, seed=0).reshape(2000, 2).mean(axis=0)
@@ -288,6 +294,7 @@ def test_an_exported_model_draws_by_the_sampler(tmp_path, python):
     assert np.abs(expected - plain).max(axis=1).min() > 0.04
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_a_fit_has_full_precision(policy):
     expected = weights(samplers.fit("two_stage", bent(), **TINY["two_stage"]))

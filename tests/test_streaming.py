@@ -341,6 +341,7 @@ def test_fit_takes_a_stream(folder):
         model.fit(stream, steps_per_epoch=2)
 
 
+@pytest.mark.one_backend
 def test_fit_reads_each_epoch_in_its_own_order(folder, monkeypatch):
     stream = data.stream(folder, 5)
     asked = []
@@ -356,7 +357,10 @@ class Crash(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("steps", [None, 2])  # 2: killed and resumed within a pass
+@pytest.mark.parametrize(
+    "steps",  # 2: killed and resumed within a pass
+    [2, pytest.param(None, marks=pytest.mark.one_backend)],
+)
 def test_a_resumed_run_is_the_uninterrupted_run(folder, tmp_path, steps):
     epochs = 4 if steps is None else 6
 
@@ -372,6 +376,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(folder, tmp_path, steps):
     assert_same_state(whole, resumed)
 
 
+@pytest.mark.one_backend
 def test_too_many_unreadable_images_stop_fit(folder):
     spoil(folder, "first/03.png", "second/20.png")
     with (

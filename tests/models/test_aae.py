@@ -32,7 +32,7 @@ def test_aae_conforms(tmp_path):
     check_model(MAKE["conditional"], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="mlp"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="mlp"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 

@@ -26,7 +26,7 @@ def test_began_conforms(variant, tmp_path):
     check_model(MAKE[variant], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="plain"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="plain"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 

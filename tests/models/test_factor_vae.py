@@ -25,7 +25,7 @@ def test_factor_vae_conforms(tmp_path):
     check_model(MAKE["conv"], tmp_path)
 
 
-@pytest.mark.on_jax
+@pytest.mark.every_backend
 def test_every_backend_trains_alike(golden):
     check_golden(MAKE["conv"], golden, "conv")
 

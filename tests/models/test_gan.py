@@ -93,13 +93,13 @@ MAKE = {
 
 @pytest.mark.parametrize(
     "variant",
-    variants(["wasserstein", "adaptive", "conditional"], on_jax="conditional"),
+    variants(["wasserstein", "adaptive", "conditional"], everywhere="conditional"),
 )
 def test_gan_conforms(variant, tmp_path):
     check_model(MAKE[variant], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="wasserstein"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="wasserstein"))
 def test_every_backend_trains_alike(variant, golden):
     scale = 1.4 if variant == "stylegan" else 0.3  # its layers scale their weights
     check_golden(MAKE[variant], golden, variant, scale)

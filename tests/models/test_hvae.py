@@ -53,7 +53,7 @@ def test_every_weight_is_saved(variant, tmp_path):
     assert_same_state(model, again)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="ladder"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="ladder"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 

@@ -18,7 +18,7 @@ def test_joint_vae_conforms(tmp_path):
     check_model(MAKE["two"], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="one"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="one"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 

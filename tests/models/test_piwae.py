@@ -21,7 +21,7 @@ def test_piwae_conforms(tmp_path):
     check_model(MAKE["piwae"], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="piwae"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="piwae"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 

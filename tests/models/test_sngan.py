@@ -36,7 +36,7 @@ def test_sngan_conforms(tmp_path):
     check_model(MAKE["projection"], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="unconditional"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="unconditional"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 

@@ -52,12 +52,12 @@ MAKE = {
 }
 
 
-@pytest.mark.on_jax
+@pytest.mark.every_backend
 def test_stylegan2_conforms(tmp_path):
     check_model(MAKE["conditional"], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="conditional"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="conditional"))
 def test_every_backend_trains_alike(variant, golden):
     """With weights of the variance that they are drawn with."""
     check_golden(MAKE[variant], golden, variant, scale=1.4)

@@ -72,13 +72,13 @@ MAKE = {
 
 
 @pytest.mark.parametrize(
-    "variant", variants(["mlp", "conditional", "learned_prior"], on_jax="mlp")
+    "variant", variants(["mlp", "conditional", "learned_prior"], everywhere="mlp")
 )
 def test_vae_conforms(variant, tmp_path):
     check_model(MAKE[variant], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="mlp"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="mlp"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 

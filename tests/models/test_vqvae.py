@@ -52,12 +52,12 @@ def plain():
     return VQVAE((8, 8, 1), 5, 3, architecture="conv", widths=(4, 6))
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="ema"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="ema"))
 def test_vqvae_conforms(variant, tmp_path):
     check_model(MAKE[variant], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="ema"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="ema"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 

@@ -21,7 +21,7 @@ def test_wgan_conforms(tmp_path):
     check_model(MAKE["wgangp"], tmp_path)
 
 
-@pytest.mark.parametrize("variant", variants(MAKE, on_jax="wgangp"))
+@pytest.mark.parametrize("variant", variants(MAKE, everywhere="wgangp"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 
