@@ -384,6 +384,7 @@ def test_mnist_has_its_published_statistics(real):
     assert images.std() == pytest.approx(78.567, abs=1e-3)
 
 
+@pytest.mark.full
 def test_mnist_10k_is_mnist_split_by_split(real):
     for split in ("train", "test"):
         whole = {

@@ -287,6 +287,7 @@ def test_scores_before_a_checkpoint_are_in_its_history(tmp_path):
     assert both["negative_elbo"][0] == first["negative_elbo"][0]
 
 
+@pytest.mark.full
 @pytest.mark.one_backend
 def test_command_line_is_the_same_code(tmp_path, python):
     model = compiled(small_vae)
