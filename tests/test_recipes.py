@@ -178,6 +178,7 @@ def test_killed_and_resumed_recipe_ends_as_if_it_had_run_through(tmp_path, pytho
     np.testing.assert_array_equal(*(np.asarray(Image.open(path)) for path in last))
 
 
+@pytest.mark.full
 @one_backend
 def test_the_example_in_the_readme_runs(tmp_path, python):
     text = (ROOT / "README.md").read_text()

@@ -189,6 +189,7 @@ def test_images_of_two_sizes_are_an_error_that_names_one(folder):
         list(data.stream(folder, 5))
 
 
+@pytest.mark.full
 @pytest.mark.one_backend
 def test_processes_read_the_same_and_name_the_same(folder):
     spoil(folder, "first/03.png")
