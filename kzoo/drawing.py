@@ -1,4 +1,4 @@
-"""What the command draws: images by their seeds, walks between them, files of them."""
+"""Samples by seed, interpolation of latents, and output files of the command."""
 
 import math
 import pathlib
@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from kzoo import checks
-from kzoo.callbacks.grids import LIGHT
+from kzoo.callbacks.grids import interleave
 from kzoo.figures import enlarge, show
 from kzoo.files import replacing
 from kzoo.verbs.sampling import normal_numbers, truncated
@@ -60,7 +60,7 @@ def labels_for(model, text, count):
 
 
 def truncate(model, truncation):
-    """What is left to do to latents, after a model's own truncation is set.
+    """Sets a model's own truncation; returns the limit for the latents, or None.
 
     StyleGAN2 draws its styles towards their mean: its `psi`. Others cut off the normal
     numbers behind the latents.
@@ -142,15 +142,6 @@ def walk_labels(model, text, seeds, steps):
         return None
     nearest = np.rint(np.arange(len(seeds) * steps) / steps).astype(int)
     return of_seeds[nearest % len(seeds)]
-
-
-def interleave(images, outputs, columns):
-    """Rows of `columns` images, each above the row of outputs, light at the end."""
-    pair = np.stack([images, np.clip(outputs, 0, 1)])
-    margins = [(0, 0), (0, -len(images) % columns), *[(0, 0)] * 3]
-    pair = np.pad(pair, margins, constant_values=LIGHT / 255)
-    rows = pair.reshape(2, -1, columns, *images.shape[1:]).swapaxes(0, 1)
-    return rows.reshape(-1, *images.shape[1:])
 
 
 def check_out(path, *kinds):

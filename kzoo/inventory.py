@@ -1,4 +1,4 @@
-"""What there is: trained models, recipes, names of everything, the installation."""
+"""Finds trained models and recipes; lists names; describes the installation."""
 
 import difflib
 import importlib

@@ -1,4 +1,4 @@
-"""What every recipe shares: its options, its data, training, and what it writes.
+"""The shared part of all recipes: options, data, training, output files.
 
 A recipe is a function of a `Run` and of the options that are its model's own:
 
@@ -204,7 +204,7 @@ class Run:
 
     @cached_property
     def test_data(self):
-        """The same of the test split, or None for a recipe without one."""
+        """`(images, labels)` of the test split; None in a recipe without one."""
         return None if self.test_split is None else self._load(self.test_split)
 
     def _load(self, split):

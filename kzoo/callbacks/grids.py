@@ -182,12 +182,19 @@ class ReconstructionGrid(_Grid):
 
     def draw(self):
         outputs = self.model.reconstruct(self._inputs, labels=self._labels)
-        pair = np.stack([self._inputs, np.clip(outputs, 0, 1)])
-        margins = [(0, 0), (0, -len(outputs) % self._columns), *[(0, 0)] * 3]
-        pair = np.pad(pair, margins, constant_values=LIGHT / 255)
-        cell = pair.shape[2:]
-        pair_of_rows = pair.reshape(2, -1, self._columns, *cell).swapaxes(0, 1)
-        return pair_of_rows.reshape(-1, *cell)
+        return interleave(self._inputs, outputs, self._columns)
+
+
+def interleave(images, outputs, columns):
+    """Rows of `columns` images, each above the row of outputs, light at the end.
+
+    Both float in [0, 1], up to rounding, of shape `(n, height, width, channels)`.
+    """
+    pair = np.stack([images, np.clip(outputs, 0, 1)])
+    margins = [(0, 0), (0, -len(images) % columns), *[(0, 0)] * 3]
+    pair = np.pad(pair, margins, constant_values=LIGHT / 255)
+    rows = pair.reshape(2, -1, columns, *images.shape[1:]).swapaxes(0, 1)
+    return rows.reshape(-1, *images.shape[1:])
 
 
 class LatentGrid(_Grid):

@@ -9,7 +9,7 @@ from concurrent import futures
 
 import numpy as np
 
-PROGRESS_FROM = 10_000  # images; fewer are there before a progress bar can be read
+PROGRESS_AFTER = 1  # second; before that a progress bar cannot be read
 
 
 class Unreadable(ValueError):
@@ -34,7 +34,7 @@ def decode(source, image_size, limit):
         )
     decode_one = functools.partial(pixels, encoded.mode, image_size)
     examples = itertools.islice(encoded.examples, count)
-    progress = {"desc": f"Decoding {source.title}", "disable": count <= PROGRESS_FROM}
+    progress = {"desc": f"Decoding {source.title}", "delay": PROGRESS_AFTER}
     with tqdm(_in_threads(decode_one, examples), total=count, **progress) as decoded:
         return _stack(decoded, count)
 
