@@ -36,7 +36,7 @@ def main(
     path = output / "checkpoints" / "vae.keras"
     vae_losses = train(vae, path, seed, images, batch_size=64, epochs=vae_epochs)
     # Samples are then drawn from a mixture of normals, fitted to the images' latents.
-    vae.fit_sampler("mixture", images, seed=seed)
+    vae.fit_sampler("mixture", images, seed=seed, components=100)
     vae.save(output / "vae.keras")
 
     gan = kzoo.models.DCGAN(SHAPE, num_classes=10, widths=(64, 32), ema=0.99)

@@ -23,7 +23,7 @@ def demo(monkeypatch, tmp_path):
     for name, widths in {"VAE": (16,), "DCGAN": (8, 8)}.items():
         build = narrow(getattr(kzoo.models, name), widths)
         monkeypatch.setattr(kzoo.models, name, build)
-    monkeypatch.setattr(kzoo.data, "load", functools.partial(kzoo.data.load, limit=96))
+    monkeypatch.setattr(kzoo.data, "load", functools.partial(kzoo.data.load, limit=120))
     return functools.partial(module.main, tmp_path / "demo", vae_epochs=2)
 
 
