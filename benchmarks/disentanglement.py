@@ -16,8 +16,9 @@ import numpy as np
 import typer
 
 import kzoo
+from kzoo.networks import ConvEncoderDecoder
 
-NETWORKS = {"latent_dim": 10, "architecture": "conv", "widths": (32, 32, 64)}
+NETWORKS = {"latent_dim": 10, "architecture": ConvEncoderDecoder((32, 32, 64))}
 MODELS = {  # names without a comma, which separates them
     "VAE": lambda shape: kzoo.models.VAE(shape, **NETWORKS),
     "beta-VAE": lambda shape: kzoo.models.BetaVAE(shape, beta=4.0, **NETWORKS),

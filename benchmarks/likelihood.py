@@ -21,6 +21,8 @@ import typer
 
 import kzoo
 from kzoo.callbacks import Checkpoint
+from kzoo.networks import MLPEncoderDecoder
+from kzoo.parts import Bernoulli
 
 MODELS = ("VAE", "IWAE", "two layers", "HVAE")
 
@@ -83,19 +85,17 @@ def build(name, image_shape, samples, steps):
             f"Expected one of {', '.join(map(repr, MODELS))}, and for 'VAE' one sample "
             f"in training. Received: {name!r}, {samples}."
         )
+    binarised = Bernoulli(binarize=True)
     match name:
         case "VAE":
-            return kzoo.models.VAE(
-                image_shape, 50, widths=(200, 200), activation="tanh", binarize=True
-            )
+            networks = MLPEncoderDecoder((200, 200), activation="tanh")
+            return kzoo.models.VAE(image_shape, 50, networks, binarised)
         case "IWAE":
             return kzoo.models.IWAE(image_shape, samples=samples)
         case "two layers":
-            return kzoo.models.HVAE(
-                image_shape, architecture="chain", samples=samples, binarize=True
-            )
+            return kzoo.models.HVAE(image_shape, "chain", binarised, samples)
     return kzoo.models.HVAE(
-        image_shape, samples=samples, binarize=True, warmup_steps=steps // 10
+        image_shape, "ladder", binarised, samples, warmup_steps=steps // 10
     )
 
 

@@ -11,6 +11,7 @@ points: at 10 a critic of points in a unit square has no slope to speak of.
 python benchmarks/modes.py --output runs/modes
 """
 
+import functools
 import json
 from pathlib import Path
 
@@ -19,31 +20,39 @@ import numpy as np
 import typer
 
 import kzoo
+from kzoo.networks import DCGANNetworks, MLPNetworks
+from kzoo.parts import R1, R2, GradientPenalty
 
-MLP = {"architecture": "mlp", "widths": (128, 128), "dropout": 0.0}
-DCGAN = {"architecture": "dcgan", "widths": (64, 32)}
-R3GAN = {"loss": "relativistic_pairing", "penalty": ("r1", "r2"), "penalty_weight": 0.1}
-
-
-POINTS = {"normalization": None, "penalty_weight": 0.1}
+MLP = functools.partial(MLPNetworks, (128, 128), dropout=0.0)
+DCGAN = functools.partial(DCGANNetworks, (64, 32))
 
 
-def games(latent_dim, networks, of_wgangp=None):
-    """The games on the same networks: `{name: function of the shape}`, a model."""
-    models, own = kzoo.models, {**networks, **R3GAN, "normalization": None}
-    of_wgangp = {**networks, **(of_wgangp or {})}
+def losses(latent_dim, networks, critic, weight):
+    """The losses on the same networks: `{name: function of the shape}`, a model.
+
+    Args:
+        latent_dim: number of latents.
+        networks: function that makes the networks.
+        critic: normalisation of WGANGP's.
+        weight: of its penalty.
+    """
+    models, plain = kzoo.models, networks(normalization=None)
+    wgangp = {"architecture": networks(normalization=critic)}
+    wgangp |= {"penalty": GradientPenalty(weight)}
+    spectral = networks(normalization="spectral")
+    r3gan = {"loss": "relativistic_pairing", "penalty": (R1(0.1), R2(0.1))}
     return {
-        "GAN": lambda shape: models.GAN(shape, latent_dim, **networks),
-        "WGANGP": lambda shape: models.WGANGP(shape, latent_dim, **of_wgangp),
-        "SNGAN": lambda shape: models.SNGAN(shape, latent_dim, **networks),
-        "R3GAN's game": lambda shape: models.GAN(shape, latent_dim, **own),
+        "GAN": lambda shape: models.GAN(shape, latent_dim, networks()),
+        "WGANGP": lambda shape: models.WGANGP(shape, latent_dim, **wgangp),
+        "SNGAN": lambda shape: models.SNGAN(shape, latent_dim, spectral),
+        "R3GAN's game": lambda shape: models.GAN(shape, latent_dim, plain, **r3gan),
     }
 
 
 RUNS = {  # data set: (models, batch size, learning rate or None for the papers')
-    "ring-8": (games(2, MLP, POINTS), 512, 1e-3),
-    "grid-25": (games(2, MLP, POINTS), 512, 1e-3),
-    "stacked_mnist": (games(100, DCGAN), 64, None),
+    "ring-8": (losses(2, MLP, None, 0.1), 512, 1e-3),
+    "grid-25": (losses(2, MLP, None, 0.1), 512, 1e-3),
+    "stacked_mnist": (losses(100, DCGAN, "layer", 10.0), 64, None),
 }
 
 

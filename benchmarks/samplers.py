@@ -18,42 +18,43 @@ import numpy as np
 import typer
 
 import kzoo
+from kzoo.networks import DCGANNetworks
+from kzoo.networks.bigan import DCGANBiGANNetworks
+from kzoo.parts import Gaussian, VampPrior
 
 COLUMNS = 16
 CONV = {"latent_dim": 16, "architecture": "conv"}
-WEIGHTED = {**CONV, "widths": (32, 64), "activation": "relu", "binarize": False}
+GREY = {**CONV, "likelihood": "bernoulli"}  # where the paper binarises
 MODELS = {  # names without a comma, which separates them
     "VAE": lambda shape: kzoo.models.VAE(shape),
     "conv VAE": lambda shape: kzoo.models.VAE(shape, **CONV),
     "sharp conv VAE": lambda shape: kzoo.models.VAE(
-        shape, **CONV, likelihood="gaussian", likelihood_scale="learned"
+        shape, **CONV, likelihood=Gaussian("learned")
     ),
     "BetaVAE": lambda shape: kzoo.models.BetaVAE(shape, **CONV),
     "CVAE": lambda shape: kzoo.models.CVAE(shape, 10, **CONV),
-    "IWAE": lambda shape: kzoo.models.IWAE(shape, **WEIGHTED),
+    "IWAE": lambda shape: kzoo.models.IWAE(shape, **GREY),
     "BetaTCVAE": lambda shape: kzoo.models.BetaTCVAE(shape, **CONV),
     "FactorVAE": lambda shape: kzoo.models.FactorVAE(
         shape, **CONV, gamma=6.0, discriminator_widths=(256, 256)
     ),
     "InfoVAE": lambda shape: kzoo.models.InfoVAE(shape, **CONV),
     "WAE": lambda shape: kzoo.models.WAE(shape, **CONV),
-    "VampVAE": lambda shape: kzoo.models.VampVAE(shape, **CONV, components=100),
+    "VampVAE": lambda shape: kzoo.models.VampVAE(shape, **CONV, prior=VampPrior(100)),
     "HVAE": lambda shape: kzoo.models.HVAE(shape, warmup_steps=1000),
     "DenoisingVAE": lambda shape: kzoo.models.DenoisingVAE(shape, **CONV),
     "RAE": lambda shape: kzoo.models.RAE(shape, **CONV),
     "JointVAE": lambda shape: kzoo.models.JointVAE(shape, capacity_steps=1000),
     "DIPVAE": lambda shape: kzoo.models.DIPVAE(shape, **CONV),
-    "SphericalVAE": lambda shape: kzoo.models.SphericalVAE(
-        shape, **CONV, binarize=False
-    ),
-    "MIWAE": lambda shape: kzoo.models.MIWAE(shape, **WEIGHTED, samples=2, groups=2),
-    "CIWAE": lambda shape: kzoo.models.CIWAE(shape, **WEIGHTED, samples=4),
-    "PIWAE": lambda shape: kzoo.models.PIWAE(shape, **WEIGHTED, samples=2, groups=2),
+    "SphericalVAE": lambda shape: kzoo.models.SphericalVAE(shape, **GREY),
+    "MIWAE": lambda shape: kzoo.models.MIWAE(shape, **GREY, samples=2, groups=2),
+    "CIWAE": lambda shape: kzoo.models.CIWAE(shape, **GREY, samples=4),
+    "PIWAE": lambda shape: kzoo.models.PIWAE(shape, **GREY, samples=2, groups=2),
     "Autoencoder": lambda shape: kzoo.models.Autoencoder(shape, **CONV),
     "AAE": lambda shape: kzoo.models.AAE(shape),
-    "VAEGAN": lambda shape: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),
+    "VAEGAN": lambda shape: kzoo.models.VAEGAN(shape, 16, DCGANNetworks((64, 32))),
     "BiGAN": lambda shape: kzoo.models.BiGAN(
-        shape, architecture="dcgan", widths=(64, 32)
+        shape, architecture=DCGANBiGANNetworks((64, 32))
     ),
 }
 

@@ -30,6 +30,7 @@ import numpy as np
 import typer
 
 import kzoo
+from kzoo.networks import MLPEncoderDecoder
 
 BACKEND = keras.backend.backend()
 MODELS = {  # name: (model, batch size)
@@ -38,7 +39,10 @@ MODELS = {  # name: (model, batch size)
     "DCGAN": (lambda: kzoo.models.DCGAN((28, 28, 1)), 64),
     "WGANGP": (lambda: kzoo.models.WGANGP((28, 28, 1)), 64),
     "SNGAN": (lambda: kzoo.models.SNGAN((32, 32, 1)), 64),
-    "Pythae's VAE": (lambda: kzoo.models.VAE((28, 28, 1), 16, widths=(512,)), 128),
+    "Pythae's VAE": (
+        lambda: kzoo.models.VAE((28, 28, 1), 16, MLPEncoderDecoder((512,))),
+        128,
+    ),
 }
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
@@ -66,7 +70,7 @@ def main(
         options["jit_compile"] = jit_compile
     rival_options = {} if rival_compiled is None else {"compiled": rival_compiled}
     if precision != "float32":
-        if precision not in POLICIES or rival not in ("every_backend", "on_torch"):
+        if precision not in POLICIES or rival not in ("on_jax", "on_torch"):
             raise typer.BadParameter(
                 "Expected --precision float32, or bfloat16 on JAX or PyTorch against "
                 f"the loop by hand. Received: {precision} and {rival}."
@@ -77,7 +81,7 @@ def main(
     result["limits"] = device_limits(precision, limits) if limits else {}
     trainer = functools.partial(load(rival).trainer, **rival_options)
     for name in models.split(","):
-        with kzoo.networks.precision(POLICIES[precision]):
+        with kzoo.networks.blocks.precision(POLICIES[precision]):
             model = MODELS[name][0]()
         model.compile(**options)
         row = compare(name, model, dataset, trainer, steps, rounds, result["limits"])

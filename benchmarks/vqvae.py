@@ -22,6 +22,8 @@ import typer
 
 import kzoo
 from kzoo.callbacks.grids import tile
+from kzoo.parts import Gaussian
+from kzoo.parts.quantizers import QUANTIZERS
 
 
 def main(
@@ -76,13 +78,12 @@ def main(
 def trained(quantizer, images, epochs):
     """The autoencoder, and each epoch's figures in the units of keras.io's example."""
     variance = float(np.var(images / 255))
+    sizes = (128,) if quantizer == "lfq" else (128, 16)
     model = kzoo.models.VQVAE(
         images.shape[1:],
-        128,
-        None if quantizer == "lfq" else 16,
-        quantizer,
+        QUANTIZERS[quantizer](*sizes),
         "conv",
-        likelihood_scale=math.sqrt(variance / 2),  # -log p is then mse / variance
+        Gaussian(math.sqrt(variance / 2)),  # -log p is then mse / variance
     )
     model.compile(keras.optimizers.Adam(1e-3))
     history = model.fit(images, batch_size=128, epochs=epochs, verbose=2).history

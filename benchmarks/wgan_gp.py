@@ -24,6 +24,7 @@ from keras import layers
 
 import kzoo
 from kzoo.callbacks import Checkpoint, SampleGrid
+from kzoo.parts import GradientPenalty
 
 LATENTS = 128
 WIDTH = 64  # of the critic's first maps and the generator's last
@@ -44,7 +45,7 @@ def main(
         images.shape[1:],
         LATENTS,
         discriminator_steps=3,
-        penalty_weight=5.0,
+        penalty=GradientPenalty(5.0),
         generator=generator(images.shape[-1]),
         discriminator=critic(images.shape[1:]),
     )

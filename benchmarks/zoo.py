@@ -1,4 +1,4 @@
-"""Every adversary of the zoo at one budget: as many steps, similar networks.
+"""Every GAN of the zoo at one budget: as many steps, similar networks.
 
 FID, precision and coverage compare as many samples with the test images. Models of
 labels are also asked for 1,000 images of each class: `right` is the share that the data
@@ -18,51 +18,65 @@ import numpy as np
 import typer
 
 import kzoo
+from kzoo.models.biggan import biggan_networks
+from kzoo.models.sagan import sagan_networks
+from kzoo.networks import DCGANNetworks, MLPNetworks, ResNetNetworks
+from kzoo.networks.began import BEGANNetworks, NormalizedBEGANNetworks
+from kzoo.networks.bigan import DCGANBiGANNetworks
 
-WIDTHS = {"widths": (64, 32)}
+DCGAN = {"architecture": DCGANNetworks((64, 32))}
+SPECTRAL = {"normalization": "spectral", "conditioning": "projection"}
+SNGAN = {"architecture": ResNetNetworks((32, 32, 32), **SPECTRAL)}
 MODELS = {
-    "GAN": lambda shape, _: kzoo.models.GAN(shape, widths=(256, 512)),
-    "DCGAN": lambda shape, _: kzoo.models.DCGAN(shape, **WIDTHS),
-    "WGANGP": lambda shape, _: kzoo.models.WGANGP(shape, **WIDTHS),
+    "GAN": lambda shape, _: kzoo.models.GAN(
+        shape, architecture=MLPNetworks((256, 512))
+    ),
+    "DCGAN": lambda shape, _: kzoo.models.DCGAN(shape, **DCGAN),
+    "WGANGP": lambda shape, _: kzoo.models.WGANGP(
+        shape, architecture=DCGANNetworks((64, 32), normalization="layer")
+    ),
     "CGAN": lambda shape, n: kzoo.models.CGAN(shape, num_classes=n),
     "conditional DCGAN": lambda shape, n: kzoo.models.CGAN(
-        shape, architecture="dcgan", num_classes=n, **WIDTHS
+        shape, num_classes=n, **DCGAN
     ),
-    "SNGAN": lambda shape, n: kzoo.models.SNGAN(
-        shape, num_classes=n, widths=(32, 32, 32)
-    ),
+    "SNGAN": lambda shape, n: kzoo.models.SNGAN(shape, num_classes=n, **SNGAN),
     # One step of the discriminator, not five, so that more epochs take as long. These
     # two have been run for ten.
     "one-step SNGAN": lambda shape, n: kzoo.models.SNGAN(
-        shape, num_classes=n, widths=(32, 32, 32), discriminator_steps=1
+        shape, num_classes=n, discriminator_steps=1, **SNGAN
     ),
     "convolutional SNGAN": lambda shape, n: kzoo.models.SNGAN(
-        shape, architecture="dcgan", num_classes=n, discriminator_steps=1, **WIDTHS
+        shape,
+        architecture=DCGANNetworks((64, 32), **SPECTRAL),
+        num_classes=n,
+        discriminator_steps=1,
     ),
     "R3GAN": lambda shape, _: kzoo.models.R3GAN(shape),
     "StyleGAN2": lambda shape, _: kzoo.models.StyleGAN2(shape),
-    "ACGAN": lambda shape, n: kzoo.models.ACGAN(shape, num_classes=n, **WIDTHS),
-    "InfoGAN": lambda shape, n: kzoo.models.InfoGAN(shape, categories=n, **WIDTHS),
-    "LSGAN": lambda shape, _: kzoo.models.LSGAN(shape, **WIDTHS),
+    "ACGAN": lambda shape, n: kzoo.models.ACGAN(shape, num_classes=n, **DCGAN),
+    "InfoGAN": lambda shape, n: kzoo.models.InfoGAN(
+        shape, 64 + n, categories=n, **DCGAN
+    ),
+    "LSGAN": lambda shape, _: kzoo.models.LSGAN(shape, **DCGAN),
     "SAGAN": lambda shape, n: kzoo.models.SAGAN(
-        shape, num_classes=n, widths=(32, 32, 32)
+        shape, architecture=sagan_networks(shape, (32, 32, 32)), num_classes=n
     ),
     "BigGAN": lambda shape, n: kzoo.models.BigGAN(
-        shape, num_classes=n, widths=(32, 32, 32)
+        shape, architecture=biggan_networks(shape, (32, 32, 32)), num_classes=n
     ),
     "AAE": lambda shape, _: kzoo.models.AAE(shape),
-    "VAEGAN": lambda shape, _: kzoo.models.VAEGAN(shape, 16, widths=(64, 32)),
+    "VAEGAN": lambda shape, _: kzoo.models.VAEGAN(shape, 16, **DCGAN),
     "BiGAN": lambda shape, _: kzoo.models.BiGAN(
-        shape, architecture="dcgan", widths=(64, 32)
+        shape, architecture=DCGANBiGANNetworks((64, 32))
     ),
     "BEGAN": lambda shape, _: kzoo.models.BEGAN(
-        shape, 32, gamma=1.0, architecture="infogan", widths=(32, 64)
+        shape, 32, gamma=1.0, architecture=NormalizedBEGANNetworks((32, 64))
     ),
     # At the paper's gamma of 0.5 and rate of k its k stays at 0 so few steps long.
     "paper's BEGAN": lambda shape, _: kzoo.models.BEGAN(
-        shape, gamma=0.9, k_rate=0.01, widths=(16, 32, 48)
+        shape, gamma=0.9, k_rate=0.01, architecture=BEGANNetworks((16, 32, 48))
     ),
-    "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **WIDTHS),
+    "WGAN": lambda shape, _: kzoo.models.WGAN(shape, **DCGAN),
 }
 
 

@@ -13,12 +13,13 @@ __all__ = [
     "data",
     "distribution",
     "layers",
-    "losses",
     "metrics",
     "models",
+    "networks",
+    "parts",
     "show",
 ]
-_HOMES = {"GenerativeModel": "kzoo.training", "show": "kzoo.figures"}
+_HOMES = {"GenerativeModel": "kzoo.base", "show": "kzoo.figures"}
 
 
 def __getattr__(name):
@@ -51,9 +52,10 @@ if not _is_command():
         data,
         distribution,
         layers,
-        losses,
         metrics,
         models,
+        networks,
+        parts,
     )
+    from kzoo.base import GenerativeModel
     from kzoo.figures import show
-    from kzoo.training import GenerativeModel

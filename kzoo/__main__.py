@@ -195,11 +195,7 @@ def reconstruct(
 
     drawing.check_out(out, *drawing.PICTURES, ".npz", "")
     loaded = inventory.load_model(model)
-    if not hasattr(loaded, "reconstruct"):
-        raise TypeError(
-            "Expected an autoencoder, which can reconstruct. Received: "
-            f"{type(loaded).__name__}. Draw from it: kzoo sample {model}."
-        )
+    drawing.check_reconstructs(loaded, model)
     images, labels = data.load(dataset, split, loaded.image_shape[:2], limit)
     labels = labels if loaded.num_classes else None
     drawing.write_pairs(out, loaded, images, labels, columns)

@@ -1,8 +1,9 @@
 """What users pass in, checked once, with errors that say what to change."""
 
+import re
+
 import keras
 import numpy as np
-from keras import ops
 
 
 def one_of(argument, value, known):
@@ -36,83 +37,6 @@ def whole_number(argument, value, least=0):
     return int(value)
 
 
-def image_shape(shape):
-    """Returns `shape` as a tuple `(height, width, channels)` of positive ints."""
-    shape = tuple(shape)
-    if len(shape) != 3 or not all(isinstance(n, int | np.integer) for n in shape):
-        raise ValueError(
-            "Expected image_shape to be (height, width, channels), three whole "
-            f"numbers such as (28, 28, 1). Received: image_shape={shape}."
-        )
-    return tuple(positive_int("every number in image_shape", n) for n in shape)
-
-
-def batch_shape(images, shape, argument="images"):
-    """Raises a `ValueError` unless `images` is a batch of images of `shape`.
-
-    Works on arrays, tensors and symbolic tensors, by shape alone.
-    """
-    received = tuple(getattr(images, "shape", ()) or ())
-    if len(received) != 4 or tuple(received[1:]) != tuple(shape):
-        hint = ""
-        if len(received) == 3 and (*received[1:], 1) == tuple(shape):
-            hint = f" Add the channel axis: {argument}[..., None]."
-        elif None in received[1:]:
-            hint = " Fix the size that TensorFlow does not know by tf.ensure_shape."
-        elif received == tuple(shape):
-            hint = f" Add the batch axis: {argument}[None]."
-        height, width, channels = shape
-        raise ValueError(
-            f"Expected {argument} to be a batch of images of shape "
-            f"(batch, {height}, {width}, {channels}). "
-            f"Received: {describe(images)}.{hint}"
-        )
-
-
-def unit_range(images):
-    """Images as float32 in [0, 1]: uint8 is divided by 255, floats stay as they are."""
-    dtype = _dtype_name(images)
-    if dtype == "uint8":
-        return ops.cast(images, "float32") / 255.0
-    if "float" in dtype:
-        return ops.cast(images, "float32")
-    raise ValueError(
-        "Expected images to be uint8 in [0, 255] or float in [0, 1]. "
-        f"Received: {describe(images)}. Convert them: images.astype('uint8')."
-    )
-
-
-def images_array(images, shape, argument="images"):
-    """Checks an array of images, values included; returns float32 in [0, 1], numpy.
-
-    Raises:
-        ValueError: for another shape or dtype, no images, NaN, or values outside
-            [0, 1] in float images.
-    """
-    images = to_numpy(images)
-    check_values(images, shape, argument)
-    scale = 1 / 255 if images.dtype == np.uint8 else 1
-    return images.astype("float32") * np.float32(scale)
-
-
-def check_values(images, shape, argument="images"):
-    """The checks of `images_array`, without making the float copy."""
-    batch_shape(images, shape, argument)
-    if len(images) == 0:
-        raise ValueError(f"Expected at least one image. Received: {argument} is empty.")
-    if images.dtype == np.uint8:
-        return
-    unit_range(images[:1])  # rejects other dtypes
-    low, high = images.min(), images.max()
-    if np.isnan(low):
-        raise ValueError(f"Expected numbers in {argument}. Received: NaN among them.")
-    if low < 0 or high > 1:
-        raise ValueError(
-            f"Expected float {argument} in [0, 1]. Received: values from {low:g} to "
-            f"{high:g}. Rescale them, or pass uint8 in [0, 255]."
-        )
-
-
 def has_classes(model, num_classes):
     """Raises a `ValueError` if a model that needs labels is not told how many."""
     if num_classes is None:
@@ -141,7 +65,7 @@ def check_labels(labels, num_classes, argument="labels"):
         )
     if labels is None:
         return
-    if len(getattr(labels, "shape", ())) != 1 or "int" not in _dtype_name(labels):
+    if len(getattr(labels, "shape", ())) != 1 or "int" not in dtype_name(labels):
         raise ValueError(
             f"Expected {argument} to be whole numbers of shape (batch,). "
             f"Received: {describe(labels)}."
@@ -153,24 +77,6 @@ def check_labels(labels, num_classes, argument="labels"):
                 f"Expected {argument} from 0 to {num_classes - 1}, as num_classes is "
                 f"{num_classes}. Received: {argument} from {low} to {high}."
             )
-
-
-def data(shape, num_classes, x, y=None):
-    """Raises a `ValueError` for what a model of this image shape cannot be fitted to.
-
-    Arrays are checked whole; of a data set that can be read again, the first batch.
-    Nothing is read ahead from an iterator that can be read only once.
-    """
-    if hasattr(x, "shape"):
-        check_values(to_numpy(x), shape)
-        check_labels(y, num_classes)
-    elif hasattr(x, "__getitem__") or (hasattr(x, "__iter__") and iter(x) is not x):
-        first = next(iter(x), None)
-        if first is None:
-            raise ValueError("Expected at least one batch. Received: no data.")
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
-        check_values(to_numpy(images), shape)
-        check_labels(labels, num_classes)
 
 
 def shared_alike(x, batch_size, replicas):
@@ -225,9 +131,56 @@ def describe(array):
     """`shape (32, 28, 28, 1) and dtype uint8`, or the type of what is no array."""
     if not hasattr(array, "shape"):
         return f"an object of type {type(array).__name__}"
-    return f"shape {tuple(array.shape)} and dtype {_dtype_name(array)}"
+    return f"shape {tuple(array.shape)} and dtype {dtype_name(array)}"
 
 
-def _dtype_name(array):
+def title(model):
+    """What reports and messages call a model: the name it was given, or its class's.
+
+    Keras gives one without a name that of its class, in snake case and numbered.
+    """
+    name, kind = model.name, type(model).__name__
+    given_by_keras = re.sub(r"_\d+$", "", name).replace("_", "").lower() == kind.lower()
+    return kind if given_by_keras else name
+
+
+def differences(received, expected):
+    """What differs between two configs, as `"latent_dim=2 instead of 3"`; "" if alike.
+
+    Names are left out. Of two objects of a class only the differing settings are told.
+    """
+    received, expected = _nameless(received), _nameless(expected)
+    pairs = [(k, received.get(k), expected.get(k)) for k in {**received, **expected}]
+    return ", ".join(f"{k}={_difference(a, b)}" for k, a, b in pairs if a != b)
+
+
+def _nameless(value):
+    """A config without names, many of which Keras makes up and numbers."""
+    if isinstance(value, dict):
+        return {k: _nameless(v) for k, v in value.items() if k != "name"}
+    return list(map(_nameless, value)) if isinstance(value, list | tuple) else value
+
+
+def _difference(received, expected):
+    if isinstance(received, dict) and isinstance(expected, dict):
+        kind = received.get("class_name", "dict")
+        if kind == expected.get("class_name", "dict"):
+            settings = (x.get("config", x) for x in (received, expected))
+            return f"{kind}({differences(*settings)})"
+    return f"{_written(received)} instead of {_written(expected)}"
+
+
+def _written(value):
+    """A value of a config as Python would write it."""
+    if isinstance(value, dict):
+        settings = value.get("config", value).items()
+        settings = ", ".join(f"{k}={_written(v)}" for k, v in settings)
+        return f"{value.get('class_name', 'dict')}({settings})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    return repr(value)
+
+
+def dtype_name(array):
     """`"uint8"` and the like for numpy arrays and the tensors of any framework."""
     return keras.utils.standardize_dtype(array.dtype)

@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 
-from kzoo import checks
+from kzoo import checks, media
+from kzoo.base.generative import normal_numbers
 from kzoo.callbacks.grids import interleave
 from kzoo.figures import enlarge, show
 from kzoo.files import replacing
-from kzoo.verbs.sampling import normal_numbers, truncated
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf")
 MIN_SIDE = 200  # in pixels, of an animation
@@ -45,7 +45,7 @@ def labels_for(model, text, count):
         if text is not None:
             raise ValueError(
                 "Expected labels for a model with classes only. Received: labels="
-                f"{text!r} for {type(model).__name__} without. Leave --labels out."
+                f"{text!r} for {checks.title(model)} without. Leave --labels out."
             )
         return None
     labels = numbers(text, "labels") if text else range(model.num_classes)
@@ -103,8 +103,8 @@ def walk(model, seeds, steps, labels=None, truncation=None):
             f"Expected at least two seeds to go between. Received: seeds={seeds}."
         )
     checks.positive_int("steps", steps)
-    source, size = model.latent_source
-    corners = [normal_numbers((1, size), seed) for seed in seeds]
+    source = model.latent_source
+    corners = [normal_numbers((1, source.size), seed) for seed in seeds]
     normal = np.concatenate(
         [
             great_circle(start, end, share)
@@ -113,10 +113,7 @@ def walk(model, seeds, steps, labels=None, truncation=None):
         ]
     )
     if truncation is not None:
-        first = None if labels is None else labels[:1]
-        model.draw_latents(1, 0, truncation, first)  # raises where it has no meaning
-        latents = slice(model.latent_dim)
-        normal[:, latents] = truncated(normal[:, latents], truncation)
+        normal = source.truncated(normal, truncation)
     return checks.to_numpy(source(normal, labels))
 
 
@@ -167,6 +164,15 @@ def check_out(path, *kinds):
         )
 
 
+def check_reconstructs(model, path):
+    """Raises a `TypeError` unless the model, loaded from `path`, is an autoencoder."""
+    if not hasattr(model, "reconstruct"):
+        raise TypeError(
+            "Expected an autoencoder, which can reconstruct. Received: "
+            f"{checks.title(model)}. Draw from it: kzoo sample {path}."
+        )
+
+
 def write(path, images, names, columns=None, **arrays):
     """Writes images `(n, h, w, c)` as the suffix of `path` says.
 
@@ -193,7 +199,7 @@ def write_pairs(path, model, images, labels=None, columns=None):
     A picture has each row of images above that of its reconstructions.
     """
     columns = min(columns or 8, len(images))
-    inputs = checks.images_array(images, model.image_shape)
+    inputs = media.images_array(images, model.image_shape)
     outputs = model.reconstruct(inputs, labels)
     if path.suffix.lower() == ".npz":
         arrays = {"latents": model.encode(inputs, labels), "labels": labels}

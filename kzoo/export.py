@@ -95,16 +95,14 @@ def _named(name, function):
 
 
 def _sampler(model):
-    from kzoo.backend import _tensorflow as random
-
-    source, size = model.latent_source
+    from kzoo.backend.tensorflow import random
 
     def sample(num, seed):
-        normal = random.seeded_normal((num, size), seed)
+        normal = random.seeded_normal((num, model.latent_source.size), seed)
         labels = []
         if model.num_classes:
             labels = [random.seeded_labels(num, model.num_classes, seed)]
-        latents = source(normal, *labels)
+        latents = model.latent_source(normal, *labels)
         return model.generate_batch(latents, *labels)
 
     return sample

@@ -75,7 +75,7 @@ def load_model(path):
     import_all()
     import keras
 
-    from kzoo.training import GenerativeModel
+    from kzoo.base import GenerativeModel
 
     try:
         model = keras.saving.load_model(path, compile=False)
@@ -95,8 +95,8 @@ def load_model(path):
 def _of_models():
     import kzoo
 
-    classes = ((name, getattr(kzoo.models, name)) for name in kzoo.models.__all__)
-    return {name: inspect.getdoc(one).splitlines()[0] for name, one in classes}
+    models = ((name, getattr(kzoo.models, name)) for name in kzoo.models.__all__)
+    return {name: inspect.getdoc(one).splitlines()[0] for name, one in models}
 
 
 def _of_recipes():

@@ -1,24 +1,29 @@
 """One optimizer for each network of a model."""
 
+import json
+
 import keras
+
+from kzoo.backend import keras_internals
 
 
 def serialize(optimizer):
     """`keras.saving.serialize_keras_object`, by the optimizer's public name.
 
-    On torch Keras writes the name of its torch class, which other backends can load but
-    not run.
+    Other backends can then load and run it.
     """
-    return _with_public_names(keras.saving.serialize_keras_object(optimizer))
+    config = keras.saving.serialize_keras_object(optimizer)
+    return keras_internals.public_module_names(config)
 
 
-def _with_public_names(config):
-    if not isinstance(config, dict):
-        return config
-    config = {key: _with_public_names(value) for key, value in config.items()}
-    if str(config.get("module")).startswith("keras.src.backend.torch.optimizers"):
-        config["module"] = "keras.optimizers"
-    return config
+def to_json(optimizers):
+    """An optimizer, or a dict of them, as text."""
+    return json.dumps(keras.tree.map_structure(serialize, optimizers))
+
+
+def from_json(text):
+    """New optimizers like those that `to_json` was given."""
+    return keras.saving.deserialize_keras_object(json.loads(text))
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -2,6 +2,8 @@
 
 import keras
 
+from kzoo import checks
+
 
 def start_from(path, model):
     """Gives `model` the weights of the trained model at `path`, not its optimizers.
@@ -10,7 +12,8 @@ def start_from(path, model):
 
     Args:
         path: a `.keras` file, or a folder that `keras.saving.load_model` reads.
-        model: a model of the same class, image shape and networks.
+        model: a model of the same class, image shape and networks. Losses, weights of
+            losses, optimizers and the name may be others.
 
     Raises:
         ValueError: if `path` cannot be loaded, or holds another model.
@@ -27,8 +30,8 @@ def start_from(path, model):
 
 
 def _check_same_networks(path, trained, model):
-    name, received = type(model).__name__, type(trained).__name__
-    if received != name:
+    name, received = checks.title(model), checks.title(trained)
+    if type(trained) is not type(model):
         raise ValueError(
             f"Expected a trained {name}. Received: {path}, a {received}. Pass the file "
             "of another one, or train that model instead."
@@ -39,23 +42,34 @@ def _check_same_networks(path, trained, model):
             f"data are. Received: {path}, of images of shape {trained.image_shape}. "
             "Take that data set, or resize the images to that size."
         )
-    if [w.shape for w in _weights(trained)] != [w.shape for w in _weights(model)]:
+    shapes = [[w.shape for w in _weights(one)] for one in (trained, model)]
+    if shapes[0] != shapes[1] or _other_architecture(trained, model):
         raise ValueError(
             f"Expected a trained {name} with the networks that are to be trained. "
-            f"Received: {path}, with {_differences(trained, model)}. Set the options "
-            "as it was trained."
+            f"Received: {path}, a {received} with {_differences(trained, model)}. Set "
+            "the options as it was trained."
         )
+
+
+def _other_architecture(trained, model):
+    """Whether weights of the same shapes would be used in another way.
+
+    A setting of None is a default: the shapes say whether it is that of the other.
+    """
+    theirs, ours = (getattr(m, "architecture", None) for m in (trained, model))
+    if theirs is None or type(theirs) is not type(ours):
+        return theirs is not ours
+    pairs = ((value, getattr(ours, key)) for key, value in vars(theirs).items())
+    return any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
 
 def _differences(trained, model):
     """The settings of `trained` that `model` does not have, as text."""
-    theirs, ours = trained.get_config(), model.get_config()
-    different = [
-        f"{key}={theirs.get(key)!r} instead of {value!r}"
-        for key, value in ours.items()
-        if key != "name" and theirs.get(key) != value
-    ]
-    return ", ".join(different) or "weights of other shapes"
+    configs = [one.get_config() for one in (trained, model)]
+    theirs, ours = (
+        {k: v for k, v in c.items() if k not in ("name", "optimizers")} for c in configs
+    )
+    return checks.differences(theirs, ours) or "weights of other shapes"
 
 
 def _weights(model):

@@ -4,6 +4,7 @@ python recipes/beta_vae.py --dataset mnist --epochs 10 --capacity 25 --beta 100
 """
 
 import kzoo
+from kzoo.parts import KL
 from kzoo.recipe import recipe, script
 
 
@@ -17,13 +18,11 @@ def main(
 ):
     images = run.images()
     steps = run.epochs * len(images) // run.batch_size // 2
-    options = {"beta": beta, "capacity": capacity, "capacity_steps": steps}
-    model = kzoo.models.BetaVAE(images.shape[1:], latent_dim, architecture, **options)
+    parts = {"divergence": KL(capacity=capacity, capacity_steps=steps), "beta": beta}
+    model = kzoo.models.BetaVAE(images.shape[1:], latent_dim, architecture, **parts)
     run.fit(model, pictures=[run.latents()])
-    run.report(
-        model,
-        "Test reconstruction {reconstruction:.2f}, KL {kl:.2f}, loss {loss:.2f} nats",
-    )
+    text = "Test reconstruction {reconstruction:.2f}, KL {kl:.2f}, loss {loss:.2f} nats"
+    run.report(model, text)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,17 @@ python recipes/biggan.py --dataset cifar10 --epochs 200 --widths 128,128,128,128
 """
 
 import kzoo
+from kzoo.models.biggan import biggan_networks
 from kzoo.recipe import recipe, script
 
 
 @recipe(epochs=100, batch_size=64)
 def main(run, widths: str = "64,64"):
-    images = run.images()
+    shape = run.images().shape[1:]
     run.score_by("kernel_distance", "prdc")
-    sizes = [int(width) for width in widths.split(",")]
-    model = kzoo.models.BigGAN(
-        images.shape[1:], widths=sizes, num_classes=run.num_classes()
-    )
+    networks = biggan_networks(shape, [int(width) for width in widths.split(",")])
+    classes = run.num_classes()
+    model = kzoo.models.BigGAN(shape, architecture=networks, num_classes=classes)
     run.fit(model)
     run.report(model)
 

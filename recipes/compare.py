@@ -23,13 +23,19 @@ import typer
 
 import kzoo
 from kzoo.callbacks import Checkpoint, Evaluate, SampleGrid, tile
+from kzoo.networks import (
+    ConvEncoderDecoder,
+    DCGANNetworks,
+    MLPEncoderDecoder,
+    MLPNetworks,
+)
 from kzoo.recipe import script
 
 MODELS = {  # about a million parameters each for 28x28 images
-    "MLP VAE": lambda shape: kzoo.models.VAE(shape, 20, "mlp", widths=(512, 256)),
-    "conv VAE": lambda shape: kzoo.models.VAE(shape, 20, "conv", widths=(64, 128)),
-    "MLP GAN": lambda shape: kzoo.models.GAN(shape, 100, "mlp", widths=(256, 512)),
-    "DCGAN": lambda shape: kzoo.models.DCGAN(shape, 100, widths=(128, 64)),
+    "MLP VAE": lambda shape: kzoo.models.VAE(shape, 20, MLPEncoderDecoder((512, 256))),
+    "conv VAE": lambda shape: kzoo.models.VAE(shape, 20, ConvEncoderDecoder((64, 128))),
+    "MLP GAN": lambda shape: kzoo.models.GAN(shape, 100, MLPNetworks((256, 512))),
+    "DCGAN": lambda shape: kzoo.models.DCGAN(shape, 100, DCGANNetworks((128, 64))),
 }
 SAMPLES = 500  # latents of each image, for its likelihood
 SAMPLE_METRICS = ["frechet_distance", "prdc"]

@@ -15,6 +15,7 @@ from keras.optimizers import Adam
 
 import kzoo
 from kzoo.figures import new_figure, save_figure
+from kzoo.networks import DCGANNetworks
 from kzoo.recipe import script
 
 SHAPE, COLUMNS, SHOWN = (28, 28, 1), 10, 80
@@ -39,9 +40,10 @@ def main(
     vae.fit_sampler("mixture", images, seed=seed, components=100)
     vae.save(output / "vae.keras")
 
-    gan = kzoo.models.DCGAN(SHAPE, num_classes=10, widths=(64, 32), ema=0.99)
-    networks = ("generator", "discriminator")
-    gan.compile({name: Adam(1e-3, beta_1=0.5) for name in networks})
+    networks = DCGANNetworks((64, 32))
+    gan = kzoo.models.DCGAN(SHAPE, architecture=networks, num_classes=10, ema=0.99)
+    names = ("generator", "discriminator")
+    gan.compile({name: Adam(1e-3, beta_1=0.5) for name in names})
     path = output / "checkpoints" / "dcgan.keras"
     gan_losses = train(
         gan, path, seed, images, digits, batch_size=32, epochs=gan_epochs

@@ -1,10 +1,10 @@
 """Trains a hierarchical autoencoder and says how likely it finds new images.
 
-python recipes/hvae.py --dataset mnist --epochs 40
-python recipes/hvae.py --dataset mnist --architecture deep --epochs 10
+python recipes/hvae.py --dataset mnist --epochs 10 --architecture deep
 """
 
 import kzoo
+from kzoo.parts.likelihoods import LIKELIHOODS
 from kzoo.recipe import recipe, script
 
 
@@ -18,8 +18,8 @@ def main(
     warmup_epochs: int = 3,
 ):
     shape, steps = run.images().shape[1:], warmup_epochs * run.steps_per_epoch
-    options = {"samples": samples, "binarize": binarize, "warmup_steps": steps}
-    model = run.fit(kzoo.models.HVAE(shape, None, architecture, likelihood, **options))
+    pixels = LIKELIHOODS[likelihood](binarize=True) if binarize else likelihood
+    model = run.fit(kzoo.models.HVAE(shape, architecture, pixels, samples, steps))
     scores, nats = run.evaluate(model), run.likelihood(model, samples=100, images=200)
     layers = [round(kl, 2) for name, kl in scores.items() if name.startswith("kl_")]
     run.report(model, f"KL of each layer, from the image up: {layers}")

@@ -12,7 +12,8 @@ from kzoo.recipe import recipe, script
 def main(run, noise_dim: int = 62, categories: int = 10, continuous: int = 2):
     images = run.images()
     run.score_by("kernel_distance", "prdc")
-    model = kzoo.models.InfoGAN(images.shape[1:], noise_dim, categories, continuous)
+    latent_dim = noise_dim + categories + continuous
+    model = kzoo.models.InfoGAN(images.shape[1:], latent_dim, categories, continuous)
     codes = [
         SampleGrid(run.output / f"code_{i}", model.traversal(i), columns=10)
         for i in range(continuous)

@@ -4,6 +4,7 @@ python recipes/infovae.py --dataset mnist --epochs 10
 """
 
 import kzoo
+from kzoo.models.infovae import KLAndMMD
 from kzoo.recipe import recipe, script
 
 
@@ -15,9 +16,8 @@ def main(
     alpha: float = 0.0,
     scale: float = 1000.0,
 ):
-    shape = run.images().shape[1:]
-    options = {"alpha": alpha, "scale": scale}
-    model = kzoo.models.InfoVAE(shape, latent_dim, architecture, **options)
+    shape, divergence = run.images().shape[1:], KLAndMMD(alpha, scale)
+    model = kzoo.models.InfoVAE(shape, latent_dim, architecture, divergence=divergence)
     run.fit(model, pictures=[run.latents()])
     run.report(
         model,

@@ -4,6 +4,7 @@ python recipes/vampvae.py --dataset mnist --epochs 10 --binarize
 """
 
 import kzoo
+from kzoo.parts import Bernoulli, VampPrior
 from kzoo.recipe import ELBO, recipe, script
 
 
@@ -16,8 +17,8 @@ def main(
     binarize: bool = False,
 ):
     shape = run.images().shape[1:]
-    options = {"components": components, "binarize": binarize}
-    model = kzoo.models.VampVAE(shape, latent_dim, architecture, **options)
+    parts = {"likelihood": Bernoulli(binarize), "prior": VampPrior(components)}
+    model = kzoo.models.VampVAE(shape, latent_dim, architecture, **parts)
     run.fit(model, pictures=[run.latents()])
     run.report(model, ELBO)
 

@@ -7,6 +7,8 @@ import keras
 
 import kzoo
 from kzoo.callbacks import SampleGrid
+from kzoo.checks import one_of
+from kzoo.parts.quantizers import QUANTIZERS
 from kzoo.recipe import recipe, script
 
 
@@ -28,13 +30,9 @@ def main(
     run.score_by("kernel_distance", "prdc", "reconstruction")
     sizes = {"fsq": (), "lfq": (codebook_size,)}
     sizes = sizes.get(quantizer, (codebook_size, code_dim))
-    model = kzoo.models.VQVAE(
-        images.shape[1:],
-        *sizes,
-        quantizer=quantizer,
-        architecture=architecture,
-        depth=depth,
-    )
+    options = {} if depth is None else {"depth": depth}  # of "rq"
+    make = QUANTIZERS[one_of("quantizer", quantizer, QUANTIZERS)]
+    model = kzoo.models.VQVAE(images.shape[1:], make(*sizes, **options), architecture)
     model.compile(keras.optimizers.Adam(learning_rate))
     run.ready(model)
     history = run.train(model, [run.reconstructions(model)])
@@ -53,7 +51,7 @@ def main(
     run.report(
         model,
         f"Perplexity of the codes: {history['perplexity'][-1]:.1f} of "
-        f"{model.codebook.size}; the prior: {prior['val_loss'][-1]:.3f} nats a code",
+        f"{model.quantizer.size}; the prior: {prior['val_loss'][-1]:.3f} nats a code",
     )
 
 

@@ -110,6 +110,42 @@ def networks(model):
     return list(optimizers) if isinstance(optimizers, dict) else []
 
 
+def check_paper(make, name, optimizers, tmp_path):
+    """Checks what a function that returns a family's model, as a paper has it, adds.
+
+    Its name, and the optimizers of `compile()`, also of a model from a file that was
+    saved before it was compiled, or with other optimizers and loaded without them.
+
+    Args:
+        make: builds the model.
+        name: the paper's.
+        optimizers: `{network: (class, {setting: value})}`, or the pair alone for a
+            model without phases.
+    """
+    phases = isinstance(optimizers, dict)
+    expected = optimizers if phases else {"": optimizers}
+    others = {network: keras.optimizers.SGD() for network in expected}
+    model = make()
+    model.save(tmp_path / "plain.keras")
+    model.compile(others if phases else others[""])
+    model.save(tmp_path / "other.keras")
+    plain, other = (
+        keras.saving.load_model(tmp_path / f"{file}.keras", compile=file == "plain")
+        for file in ("plain", "other")
+    )
+    for model in make(), plain, other:
+        assert model.name == name
+        assert not model.compiled
+        model.compile()
+        members = model.optimizer.members if phases else {"": model.optimizer}
+        assert set(members) == set(expected)
+        for network, (kind, settings) in expected.items():
+            member = members[network]
+            assert isinstance(member, kind)
+            got = {key: float(getattr(member, key)) for key in settings}
+            assert got == pytest.approx(settings)
+
+
 def check_config_round_trip(model):
     config = model.get_config()
     again = type(model).from_config(config)

@@ -11,6 +11,8 @@ from kzoo import GenerativeModel, backend
 
 @keras.saving.register_keras_serializable("test")
 class Critic(GenerativeModel):
+    """Its arguments are attributes, by which the base class writes its config."""
+
     def __init__(self, image_shape=(4, 4, 1), latent_dim=3, linear=False, **kwargs):
         super().__init__(image_shape, latent_dim, **kwargs)
         self.linear = linear
@@ -64,6 +66,3 @@ class Critic(GenerativeModel):
 
     def call(self, latents):
         return self.generator(latents)
-
-    def get_config(self):
-        return {**super().get_config(), "linear": self.linear}

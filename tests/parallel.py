@@ -14,22 +14,28 @@ from keras import ops
 import kzoo
 from kzoo import backend, distribution
 from kzoo.callbacks import Checkpoint
+from kzoo.networks import DCGANNetworks, MLPEncoderDecoder
+from kzoo.networks.began import BEGANNetworks
+from kzoo.networks.vqvae import ResidualGridNetworks
+from kzoo.parts import Adaptive
+from kzoo.parts.quantizers import MovingAverageCodebook
 
 BATCH, STEPS, SHAPE = 16, 20, (8, 8, 1)
 MODELS = {
-    "VAE": lambda: kzoo.models.VAE(SHAPE, 4, architecture="mlp", widths=(16,)),
-    "WGANGP": lambda: kzoo.models.WGANGP(SHAPE, 4, widths=(8,)),
-    "BEGAN": lambda: kzoo.models.BEGAN(SHAPE, 4, widths=(8, 8)),
+    "VAE": lambda: kzoo.models.VAE(SHAPE, 4, MLPEncoderDecoder((16,))),
+    "WGANGP": lambda: kzoo.models.WGANGP(SHAPE, 4, DCGANNetworks((8,), "layer")),
+    "BEGAN": lambda: kzoo.models.BEGAN(SHAPE, 4, architecture=BEGANNetworks((8, 8))),
     "DCGAN": lambda: kzoo.models.DCGAN(  # batch statistics, averages, adaptation
         SHAPE,
         4,
-        widths=(16, 8),
+        DCGANNetworks((16, 8)),
         ema=0.9,
         penalty="lecam",
-        augmentation="translation",
-        augmentation_probability="adaptive",
+        augmentation=Adaptive("translation"),
     ),
-    "VQVAE": lambda: kzoo.models.VQVAE(SHAPE, 8, 4, widths=(8,)),
+    "VQVAE": lambda: kzoo.models.VQVAE(
+        SHAPE, MovingAverageCodebook(8, 4), ResidualGridNetworks((8,))
+    ),
 }
 IMAGES = (0.5 + 0.5 * wave((BATCH * STEPS, *SHAPE))).astype("float32")
 

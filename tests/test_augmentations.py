@@ -6,10 +6,11 @@ from conftest import wave
 from keras import ops
 
 from kzoo import backend
-from kzoo.augmentations import (
+from kzoo.parts import Adaptive, DiffAugment
+from kzoo.parts.augmentations import (
     ADA_IMAGES,
-    AUGMENTATIONS,
-    Augmentation,
+    POLICIES,
+    augmentation,
     color,
     cutout,
     translation,
@@ -25,7 +26,7 @@ def augmented(policy):
     def draw(shape):
         return ops.convert_to_tensor(rng.random([int(n) for n in shape], "float32"))
 
-    return ops.convert_to_numpy(AUGMENTATIONS[policy](IMAGES, draw))
+    return ops.convert_to_numpy(POLICIES[policy](IMAGES, draw))
 
 
 @pytest.mark.parametrize("policy", ["color", "translation", "cutout"])
@@ -72,12 +73,12 @@ def test_flip_mirrors_half_of_the_images():
     assert np.all(mirrored ^ same) and 70 <= mirrored.sum() <= 130
 
 
-@pytest.mark.parametrize("policy", AUGMENTATIONS)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_gradients_of_gradients_pass_through(policy):
     weights = ops.convert_to_tensor(wave((8, 12, 3)))
 
     def score(images):
-        out = AUGMENTATIONS[policy](images, lambda shape: ops.full(shape, 0.3))
+        out = POLICIES[policy](images, lambda shape: ops.full(shape, 0.3))
         return ops.sum(ops.square(out) * weights, axis=(1, 2, 3))
 
     def slope(images):
@@ -98,27 +99,26 @@ def uniform(seed=0):
 
 @pytest.mark.parametrize("probability, least, most", [(0, 0, 0), (0.5, 70, 130)])
 def test_each_image_is_changed_with_the_probability(probability, least, most):
-    augmentation = Augmentation(("color",), probability)
-    images = ops.convert_to_numpy(augmentation.augment(IMAGES, uniform()))
+    augment = DiffAugment("color", probability=probability).augment
+    images = ops.convert_to_numpy(augment(IMAGES, uniform()))
     changed = np.any(images != ops.convert_to_numpy(IMAGES), axis=(1, 2, 3))
     assert least <= changed.sum() <= most
 
 
 def test_all_policies_at_probability_0_change_nothing():
-    augmentation = Augmentation(tuple(AUGMENTATIONS), 0.0)
-    images = augmentation.augment(IMAGES, uniform())
+    images = DiffAugment(*POLICIES, probability=0.0).augment(IMAGES, uniform())
     np.testing.assert_array_equal(images, IMAGES)
 
 
 def test_the_adaptive_probability_follows_the_signs():
-    augmentation = Augmentation(("color",), "adaptive")
+    adaptive = Adaptive("color")
     sure = ops.convert_to_tensor(np.float32([[3.0]] * 9 + [[-3.0]]))  # r_t = 0.8
     doubtful = ops.convert_to_tensor(np.float32([[3.0]] * 7 + [[-3.0]] * 3))  # 0.4
 
     def after(logits, steps):
         for _ in range(steps):
-            augmentation.adapt(logits)
-        return float(augmentation.probability)
+            adaptive.adapt(logits)
+        return float(adaptive.probability)
 
     adjustment = 4 * len(sure) / ADA_IMAGES
     assert after(sure, 3) == 0
@@ -126,5 +126,48 @@ def test_the_adaptive_probability_follows_the_signs():
     assert after(sure, 8) == pytest.approx(3 * adjustment)
     assert after(doubtful, 4) == pytest.approx(2 * adjustment)
     assert after(doubtful, 40) == 0
-    augmentation.probability.assign(1.0)
+    adaptive.probability.assign(1.0)
     assert after(sure, 4) == 1
+
+
+def test_adaptive_augmentation_starts_at_probability_0():
+    adaptive = Adaptive(*POLICIES)
+    np.testing.assert_array_equal(adaptive.augment(IMAGES, uniform()), IMAGES)
+    adaptive.probability.assign(1.0)
+    images = ops.convert_to_numpy(adaptive.augment(IMAGES, uniform()))
+    always = ops.convert_to_numpy(Always().augment(IMAGES, uniform()))
+    np.testing.assert_array_equal(images, always)
+
+
+class Always(DiffAugment):
+    """Draws whether it changes an image, and always does."""
+
+    adaptive = True
+
+    def __init__(self):
+        super().__init__(*POLICIES)
+
+
+def test_a_fixed_probability_does_not_adapt():
+    fixed = DiffAugment("color", probability=0.5)
+    fixed.adapt(ops.ones((4, 1)))
+    assert fixed.probability == 0.5 and not fixed.variables
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        (None, DiffAugment()),
+        ("color", DiffAugment("color")),
+        (["flip", "cutout"], DiffAugment("flip", "cutout")),
+        (DiffAugment("color", probability=0.5), DiffAugment("color", probability=0.5)),
+        (Adaptive("color", "flip"), Adaptive("color", "flip")),
+    ],
+)
+def test_an_augmentation_is_names_or_an_object(given, expected):
+    got = augmentation(given)
+    assert type(got) is type(expected) and got is not given
+    assert got.get_config() == expected.get_config()
+    again = type(got).from_config(got.get_config())
+    assert again.get_config() == expected.get_config()

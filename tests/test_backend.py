@@ -1,6 +1,8 @@
 """Steps, random numbers, gradients of embeddings and over replicas."""
 
 import random
+import types
+import warnings
 
 import keras
 import numpy as np
@@ -9,6 +11,9 @@ from conftest import wave
 from keras import ops
 
 from kzoo import backend
+from kzoo.models import VAE
+
+BACKEND = keras.backend.backend()
 
 TRAIN = """
 import keras, numpy as np
@@ -90,7 +95,7 @@ def test_reseeding_repeats_what_is_drawn_and_drops_nothing_compiled():
         backend.reseed(3)
         draws.append((random.random(), np.random.random()))
     assert draws[0] == draws[1]
-    if keras.backend.backend() == "tensorflow":
+    if BACKEND == "tensorflow":
         import tensorflow as tf  # whose own seeding costs seconds in each epoch
 
         tf.random.set_seed(3)
@@ -103,7 +108,7 @@ def test_reseeding_repeats_what_is_drawn_and_drops_nothing_compiled():
 def test_two_replicas_train_as_one_does_on_the_whole_batch(python, tmp_path):
     scripts = {"jax": JAX, "tensorflow": TENSORFLOW, "torch": TORCH}
     script = tmp_path / "replicas.py"
-    script.write_text(scripts[keras.backend.backend()])
+    script.write_text(scripts[BACKEND])
     python(script, tmp_path)
 
 
@@ -111,6 +116,88 @@ def test_two_replicas_train_as_one_does_on_the_whole_batch(python, tmp_path):
 def test_other_backends_are_refused(python):
     result = python("-c", "import kzoo", backend="numpy", check=False)
     assert result.returncode and "KERAS_BACKEND" in result.stderr
+
+
+if BACKEND == "tensorflow":
+
+    def test_options_of_the_process_are_set_by_the_first_compile(python):
+        python(
+            "-c",
+            """
+import tensorflow as tf, kzoo
+options = tf.config.optimizer.get_experimental_options
+before = options()
+model = kzoo.models.VAE((4, 4, 1), 2, widths=(8,))
+assert options() == before and "arithmetic_optimization" not in before
+model.compile()
+assert options() == {**before, "arithmetic_optimization": False}
+""",
+        )
+
+
+def test_the_framework_can_be_prepared_again():
+    backend.prepare()
+    backend.prepare()
+    assert float(ops.sum(ops.ones(3))) == 3.0
+
+
+class Distance:
+    """A loss of a variable, which notes how often Python runs it."""
+
+    def __init__(self, target=None):
+        self.weights, self.target, self.runs = keras.Variable([0.0]), target, 0
+        self.sgd = keras.optimizers.SGD(0.25)
+        self.sgd.build([self.weights])
+        state = [self.weights, *self.sgd.variables]
+        self.step = backend.phase(self.loss, [self.weights], self.sgd, state)
+
+    def loss(self, x):
+        self.runs += 1
+        target = x if self.target is None else self.target
+        loss = ops.sum(ops.square(self.weights - target))
+        return loss, {"loss": loss}
+
+    def train(self, sizes):
+        """Takes a step on each of several batches of ones; returns the weight."""
+        for size in sizes:
+            self.step(ops.ones(size))
+        return float(ops.convert_to_numpy(self.weights)[0])
+
+
+def test_a_phase_runs_again_without_its_python(recwarn):
+    distance = Distance()
+    assert distance.train([1, 1, 1]) == pytest.approx(0.875)
+    # Elsewhere the whole training step is compiled, not a phase of it.
+    assert distance.runs == (1 if BACKEND == "torch" else 3)
+    assert not [w for w in recwarn if "traced" in str(w.message)]
+
+
+def test_a_compiled_model_trains_without_its_python():
+    model, runs = VAE((4, 4, 1), 2, widths=(8,)), []
+    negative_elbo = model.negative_elbo
+
+    def noted(*args, **kwargs):
+        runs.append(args)
+        return negative_elbo(*args, **kwargs)
+
+    model.negative_elbo = types.MethodType(lambda _, *a, **k: noted(*a, **k), model)
+    model.compile()
+    images = np.random.default_rng(0).random((16, 4, 4, 1), "float32")
+    model.fit(images, batch_size=8, verbose=0)
+    traced = len(runs)
+    model.fit(images, batch_size=8, epochs=3, verbose=0)
+    assert len(runs) == traced
+
+
+def test_a_loss_that_cannot_be_traced_is_said_once_and_trained_on():
+    distance = Distance(target=ops.convert_to_tensor([2.0]))  # no variable, no batch
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert distance.train([1, 2, 1, 2]) == pytest.approx(1.875)
+    told = [str(w.message) for w in caught if "could not be traced" in str(w.message)]
+    assert len(told) == (1 if BACKEND == "torch" else 0)
+    assert all("Distance.loss" in text and "eagerly" in text for text in told)
+    assert distance.runs >= 4
 
 
 @pytest.mark.parametrize("arguments", [{}, {"beta_1": 0.5, "beta_2": 0.9}])
@@ -158,12 +245,12 @@ def test_an_embedding_moves_by_the_sum_of_its_uses():
     optimizer.build(embedding.trainable_variables)
     before = np.array(ops.convert_to_numpy(embedding.embeddings))
 
-    def loss():
+    def loss(slopes):
         total = ops.sum(embedding(ops.convert_to_tensor([0, 0, 1])) * slopes)
         return total, {}
 
-    slopes = ops.convert_to_tensor(2 + wave((3, 2)))
     state = [*embedding.variables, *optimizer.variables]
-    backend.phase(loss, embedding.trainable_variables, optimizer, state)()
+    minimize = backend.phase(loss, embedding.trainable_variables, optimizer, state)
+    minimize(ops.convert_to_tensor(2 + wave((3, 2))))
     moved = ops.convert_to_numpy(embedding.embeddings) - before
     np.testing.assert_allclose(moved, [[-0.1] * 2, [-0.1] * 2, [0] * 2], atol=1e-5)

@@ -6,11 +6,12 @@ import pytest
 from conformance import assert_same_state, batch, compiled, state
 
 from kzoo.callbacks import Checkpoint
-from kzoo.models import DCGAN, GAN, VAE
+from kzoo.models import DCGAN, GAN, LSGAN, SNGAN, VAE
+from kzoo.networks import DCGANNetworks, MLPNetworks
 
 
 def make():
-    return DCGAN((8, 8, 1), 4, widths=(4,))
+    return DCGAN((8, 8, 1), 4, DCGANNetworks((4,)))
 
 
 def fit(model, epochs, *callbacks):
@@ -63,10 +64,27 @@ def test_an_earlier_run_is_not_overwritten(tmp_path):
         Checkpoint(tmp_path / "run.h5")
 
 
+def test_names_of_optimizers_that_keras_numbers_are_no_other_settings(tmp_path):
+    path = tmp_path / "run.keras"
+
+    def make():
+        return SNGAN((8, 8, 1), 4, MLPNetworks((4,)), discriminator_steps=1)
+
+    fit(compiled(make), 1, Checkpoint(path))
+    again = make()
+    names = [one.get_config()["optimizers"]["generator"] for one in (make(), again)]
+    assert names[0] != names[1]
+    again.compile()
+    assert len(fit(again, 2, Checkpoint(path, resume=True))["generator_loss"]) == 2
+
+
 @pytest.mark.parametrize(
     "other, named",
     [
-        (lambda: GAN((8, 8, 1), 4, widths=(4,)), "architecture"),
+        (lambda: GAN((8, 8, 1), 4, MLPNetworks((4,))), "architecture=DCGANNetworks"),
+        (lambda: DCGAN((8, 8, 1), 4, DCGANNetworks((8,))), r"widths=\[4\] instead of"),
+        # A function of the same class.
+        (lambda: LSGAN((8, 8, 1), 4, DCGANNetworks((4,))), "loss=NonSaturating"),
         (lambda: VAE((8, 8, 1), 4), "class"),
     ],
 )

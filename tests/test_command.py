@@ -16,17 +16,29 @@ from typer.testing import CliRunner
 import kzoo
 from kzoo.__main__ import app
 from kzoo.models import CGAN, GAN, VAE, VQVAE, SphericalVAE, StyleGAN2
+from kzoo.networks import (
+    CGANNetworks,
+    MLPEncoderDecoder,
+    MLPNetworks,
+    StyleGANNetworks,
+)
+from kzoo.networks.vqvae import ConvGridNetworks
+from kzoo.parts.quantizers import MovingAverageCodebook
 
 SHAPE = (8, 8, 1)
 
 
 MAKE = {
-    "vae": lambda: VAE(SHAPE, 2, widths=(8,)),
-    "cgan": lambda: CGAN(SHAPE, 4, widths=(8,), num_classes=3),
-    "sphere": lambda: SphericalVAE(SHAPE, 3, widths=(8,)),
-    "vqvae": lambda: VQVAE(SHAPE, 4, 2, architecture="conv", widths=(4, 4)),
-    "stylegan2": lambda: StyleGAN2(SHAPE, 4, widths=(8, 8), mapping_layers=1),
-    "colour": lambda: GAN((6, 4, 3), 4, widths=(8,)),
+    "vae": lambda: VAE(SHAPE, 2, MLPEncoderDecoder((8,))),
+    "cgan": lambda: CGAN(SHAPE, 4, CGANNetworks((8,)), num_classes=3),
+    "sphere": lambda: SphericalVAE(SHAPE, 3, MLPEncoderDecoder((8,))),
+    "vqvae": lambda: VQVAE(
+        SHAPE, MovingAverageCodebook(4, 2), ConvGridNetworks((4, 4))
+    ),
+    "stylegan2": lambda: StyleGAN2(
+        SHAPE, 4, StyleGANNetworks((8, 8), mapping_layers=1, noisy=True)
+    ),
+    "colour": lambda: GAN((6, 4, 3), 4, MLPNetworks((8,))),
 }
 
 
@@ -247,7 +259,10 @@ def test_env_names_versions_and_backend(kzoo_command):
         ),
         (["sample", "{vae}", "--truncation", "0", "--out", "x.png"], "truncation"),
         (["interpolate", "{vae}", "--seeds", "1", "--out", "x.gif"], "two seeds"),
-        (["reconstruct", "{cgan}", "--out", "x.png"], "kzoo sample"),
+        (
+            ["reconstruct", "{cgan}", "--out", "x.png"],
+            "CGAN. Draw from it: kzoo sample",
+        ),
         (["reconstruct", "{vae}", "--dataset", "digit", "--out", "x.png"], "digits"),
         (["evaluate", "{vae}", "--metrics", "fid"], "frechet_distance"),
         (["sample", "{vae}s", "--out", "x.png"], "vae.keras"),

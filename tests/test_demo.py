@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import kzoo
+from kzoo.networks import DCGANNetworks, MLPEncoderDecoder
 
 DEMO = pathlib.Path(__file__).parents[1] / "recipes" / "demo.py"
 
@@ -20,15 +21,16 @@ def demo(monkeypatch, tmp_path):
     spec = importlib.util.spec_from_file_location("demo", DEMO)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name, widths in {"VAE": (16,), "DCGAN": (8, 8)}.items():
-        build = narrow(getattr(kzoo.models, name), widths)
+    narrow_networks = {"VAE": MLPEncoderDecoder((16,)), "DCGAN": DCGANNetworks((8, 8))}
+    for name, networks in narrow_networks.items():
+        build = narrow(getattr(kzoo.models, name), networks)
         monkeypatch.setattr(kzoo.models, name, build)
     monkeypatch.setattr(kzoo.data, "load", functools.partial(kzoo.data.load, limit=120))
     return functools.partial(module.main, tmp_path / "demo", vae_epochs=2)
 
 
-def narrow(build, widths):
-    return lambda *args, **kwargs: build(*args, **{**kwargs, "widths": widths})
+def narrow(build, networks):
+    return lambda *args, **kwargs: build(*args, **{**kwargs, "architecture": networks})
 
 
 @pytest.mark.full

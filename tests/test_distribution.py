@@ -17,6 +17,7 @@ from parallel import BATCH, IMAGES, MODELS, train, weights
 import kzoo
 from kzoo import backend, checks, distribution
 from kzoo.callbacks import Checkpoint
+from kzoo.networks import MLPEncoderDecoder
 
 BACKEND = keras.backend.backend()
 SCRIPT = ROOT / "tests" / "parallel.py"
@@ -237,7 +238,7 @@ def test_more_devices_than_there_are_is_an_error(monkeypatch):
 def test_one_device_is_as_ever():
     distribution.data_parallel()
     distribution.data_parallel(1)
-    model = kzoo.models.VAE((8, 8, 1), 2, architecture="mlp", widths=(4,))
+    model = kzoo.models.VAE((8, 8, 1), 2, MLPEncoderDecoder((4,)))
     model.compile()
     assert backend.replicas() == 1 and distribution.is_chief()
     distribution.finish(model)

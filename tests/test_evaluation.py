@@ -20,7 +20,9 @@ from kzoo.metrics.classifiers import (
     save_classifier,
 )
 from kzoo.metrics.features import FeatureSet
-from kzoo.models import GAN, VAE
+from kzoo.models import DCGAN, GAN, VAE
+from kzoo.networks import MLPEncoderDecoder, MLPNetworks
+from kzoo.parts import Bernoulli
 
 TRAIN, TRAIN_LABELS = kzoo.data.load("digits")
 TEST, TEST_LABELS = kzoo.data.load("digits", "test")
@@ -29,7 +31,11 @@ PROTOCOL |= {"backend", "kzoo", "metric", "value"}
 
 
 def small_vae(**arguments):
-    return VAE((8, 8, 1), 2, widths=(8,), **arguments)
+    return VAE((8, 8, 1), 2, MLPEncoderDecoder((8,)), **arguments)
+
+
+def small_gan():
+    return GAN((8, 8, 1), 4, MLPNetworks((8,)))
 
 
 def classifier(shape=(8, 8, 1)):
@@ -70,6 +76,19 @@ def test_every_metric_is_reported_with_its_protocol(tmp_path):
     assert all(name in table for name in report.scores())
 
 
+@pytest.mark.one_backend
+def test_a_report_names_the_model_and_what_its_likelihood_scores():
+    binarised = small_vae(likelihood=Bernoulli(binarize=True))
+    for model, pixels in ((binarised, "binarised"), (small_vae(), "grey")):
+        report = evaluate(model, TEST[:32], metrics=["elbo"], verbose=False)
+        assert report.protocol["model"] == "VAE"
+        assert {row["pixels"] for row in report.results} == {pixels}
+    gan = DCGAN((8, 8, 1), 4, MLPNetworks((8,)))
+    for model, name in ((gan, "DCGAN"), (TEST[:32] / 255, "images")):
+        report = evaluate(model, TEST[:32], metrics=["prdc"], verbose=False)
+        assert report.protocol["model"] == name
+
+
 def test_scores_are_those_of_the_plain_functions_and_repeat():
     model, flat = small_vae(), TEST.reshape(len(TEST), -1) / 255
     evaluator = Evaluator(TEST, metrics=["frechet_distance"], verbose=False)
@@ -107,7 +126,7 @@ def test_reconstruction_and_elbo_are_those_of_the_model():
 
 @pytest.mark.one_backend
 def test_a_gan_has_no_reconstructions_and_pixels_no_classes():
-    report = evaluate(GAN((8, 8, 1), 4, widths=(8,)), TEST, verbose=False)
+    report = evaluate(small_gan(), TEST, verbose=False)
     assert set(report.scores()) == {
         "frechet_distance",
         "kernel_distance",
@@ -138,7 +157,7 @@ def test_a_gan_has_no_reconstructions_and_pixels_no_classes():
     ],
 )
 def test_bad_input_is_refused(images, options, named):
-    model = GAN((8, 8, 1), 4, widths=(8,))
+    model = small_gan()
     with pytest.raises(ValueError) as error:
         evaluate(model, images, verbose=False, **options)
     assert any(name in str(error.value) for name in named.split("|"))

@@ -9,6 +9,7 @@ import pytest
 from conformance import batch
 
 from kzoo.models import AAE, DCGAN, VAE, VAEGAN
+from kzoo.networks import ConvEncoderDecoder, DCGANNetworks, MLPEncoderDecoder
 
 SERVE = """
 import pathlib, sys
@@ -37,10 +38,10 @@ for arrays in pathlib.Path(sys.argv[1]).glob("*.npz"):
 """
 
 SERVED = {
-    "dcgan": lambda: DCGAN((8, 8, 3), 3, widths=(4,), num_classes=2),
-    "vae": lambda: VAE((8, 8, 1), 3, "conv", widths=(4,)),
-    "aae": lambda: AAE((8, 8, 1), 3, widths=(4,)),
-    "vaegan": lambda: VAEGAN((8, 8, 1), 3, widths=(4,)),
+    "dcgan": lambda: DCGAN((8, 8, 3), 3, DCGANNetworks((4,)), num_classes=2),
+    "vae": lambda: VAE((8, 8, 1), 3, ConvEncoderDecoder((4,))),
+    "aae": lambda: AAE((8, 8, 1), 3, MLPEncoderDecoder((4,))),
+    "vaegan": lambda: VAEGAN((8, 8, 1), 3, DCGANNetworks((4,))),
 }
 
 
@@ -105,7 +106,7 @@ NEXT, LAST = BACKENDS[HERE - 2], BACKENDS[HERE - 1]
 
 @pytest.mark.parametrize("other", [NEXT, pytest.param(LAST, marks=pytest.mark.full)])
 def test_a_keras_file_draws_the_same_images_on_every_backend(other, tmp_path, python):
-    model = DCGAN((8, 8, 1), 3, widths=(4,), num_classes=2)
+    model = DCGAN((8, 8, 1), 3, DCGANNetworks((4,)), num_classes=2)
     model.compile()
     images, labels = batch(model, 16)
     model.fit(images, labels, batch_size=8, verbose=0)

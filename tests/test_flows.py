@@ -7,14 +7,19 @@ import scipy.stats
 from conftest import wave
 from keras import ops
 
-from kzoo.flows import (
+from kzoo.parts.flows import (
     MADE,
     InverseAutoregressiveFlow,
     MaskedAutoregressiveFlow,
     PlanarFlow,
 )
-from kzoo.posteriors import DiagonalNormal, InverseAutoregressive, Planar
-from kzoo.priors import AutoregressiveFlow, NormalMixture, StandardNormal, VampPrior
+from kzoo.parts.posteriors import IAF, DiagonalNormal, Planar
+from kzoo.parts.priors import (
+    AutoregressiveFlow,
+    NormalMixture,
+    StandardNormal,
+    VampPrior,
+)
 
 pytestmark = pytest.mark.one_backend
 
@@ -81,30 +86,39 @@ def test_made_is_autoregressive(latent_dim, widths):
 
 def test_a_flow_without_a_context_has_no_layer_left_unbuilt():
     """Keras calls a model with such a layer before it is trained, without labels."""
-    assert all(layer.built for layer in AutoregressiveFlow(DIM)._flatten_layers())
+    assert all(
+        layer.built for layer in AutoregressiveFlow().connect(DIM)._flatten_layers()
+    )
 
 
 def test_autoregressive_flow_undoes_itself():
-    prior = set_waves(AutoregressiveFlow(DIM, flows=3, widths=(8,)))
+    prior = set_waves(AutoregressiveFlow(flows=3, widths=(8,)).connect(DIM))
     latents = prior(ops.convert_to_tensor(wave((6, DIM))))
-    for flow in prior.flows:
+    for flow in prior.steps:
         latents = ops.flip(flow(latents)[0], axis=-1)
     np.testing.assert_allclose(np_of(latents), wave((6, DIM)), atol=1e-4)
 
 
+class Pixels:
+    """A model whose posterior is made of two pixels."""
+
+    image_shape, num_classes = (2, 2, 1), None
+
+    def posterior_parameters(self, images, labels=None):
+        return 4 * images[:, 0, 0] - 2, images[:, 0, 1] - 1
+
+
 PRIORS = {
-    "normal": lambda: StandardNormal(1),
-    "mixture": lambda: NormalMixture(1, 3),
-    "flow": lambda: AutoregressiveFlow(1, flows=2, widths=(4,)),
-    "vamp": lambda: VampPrior(
-        (2, 2, 1), 1, 3, lambda images: (4 * images[:, 0, 0] - 2, images[:, 0, 1] - 1)
-    ),
+    "normal": StandardNormal,
+    "mixture": lambda: NormalMixture(3),
+    "flow": lambda: AutoregressiveFlow(flows=2, widths=(4,)),
+    "vamp": lambda: VampPrior(3),
 }
 
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_draws_follow_the_density_and_it_integrates_to_one(name):
-    prior = set_waves(PRIORS[name]())
+    prior = set_waves(PRIORS[name]().connect(1, Pixels()))
     x = np.linspace(-10, 10, 4001, dtype="float32")
     density = np.exp(np_of(prior.log_density(ops.convert_to_tensor(x[:, None]))))
     assert np.trapezoid(density, x) == pytest.approx(1, abs=1e-3)
@@ -117,14 +131,17 @@ def test_draws_follow_the_density_and_it_integrates_to_one(name):
 
 def test_a_new_mixture_and_a_new_flow_are_broad():
     x = ops.convert_to_tensor(wave((4, 5)))
-    flow = np_of(AutoregressiveFlow(5).log_density(x))
-    np.testing.assert_allclose(flow, np_of(StandardNormal(5).log_density(x)), rtol=1e-5)
-    assert np.all(np.isfinite(np_of(NormalMixture(5).log_density(x))))
+    normal, flow, mixture = (
+        np_of(prior().connect(5).log_density(x))
+        for prior in (StandardNormal, AutoregressiveFlow, NormalMixture)
+    )
+    np.testing.assert_allclose(flow, normal, rtol=1e-5)
+    assert np.all(np.isfinite(mixture))
 
 
-@pytest.mark.parametrize("build", [DiagonalNormal, InverseAutoregressive, Planar])
+@pytest.mark.parametrize("build", [DiagonalNormal, IAF, Planar])
 def test_log_density_of_a_draw_is_by_change_of_variables(build):
-    posterior = set_waves(build(DIM))
+    posterior = set_waves(build().connect(DIM))
     parameters = [0.5 * wave((1, DIM)), wave((1, DIM), phase=1)]
     if posterior.context_dim:
         parameters.append(wave((1, posterior.context_dim)))
@@ -152,7 +169,9 @@ def test_a_planar_flow_can_be_inverted_whatever_its_weights():
 def test_learned_parts_have_the_precision_of_their_sums():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        latents = AutoregressiveFlow(DIM)(ops.convert_to_tensor(wave((2, DIM))))
+        latents = AutoregressiveFlow().connect(DIM)(
+            ops.convert_to_tensor(wave((2, DIM)))
+        )
         assert keras.backend.standardize_dtype(latents.dtype) == "float32"
     finally:
         keras.config.set_dtype_policy("float32")

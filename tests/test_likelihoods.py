@@ -7,48 +7,53 @@ import scipy.stats
 from conftest import wave
 from keras import ops
 
-from kzoo.likelihoods import LIKELIHOODS, LogisticMixture, likelihood
+from kzoo.parts.likelihoods import (
+    LIKELIHOODS,
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Laplace,
+    LogisticMixture,
+)
 
 pytestmark = pytest.mark.one_backend
 
 GREY = np.linspace(0, 1, 256, dtype="float32")
 
 
-def nats(name, images, outputs, scale=None):
+def nats(likelihood, images, outputs):
     tensors = (ops.convert_to_tensor(np.float32(x)) for x in (images, outputs))
-    return ops.convert_to_numpy(
-        likelihood(name, scale).negative_log_likelihood(*tensors)
-    )
+    return ops.convert_to_numpy(likelihood.negative_log_likelihood(*tensors))
 
 
 @pytest.mark.parametrize(
-    "name, scale, logpdf",
+    "likelihood, logpdf",
     [
-        ("gaussian", None, lambda x, m: scipy.stats.norm.logpdf(x, m, 1.0)),
-        ("gaussian", 0.2, lambda x, m: scipy.stats.norm.logpdf(x, m, 0.2)),
-        ("laplace", 0.2, lambda x, m: scipy.stats.laplace.logpdf(x, m, 0.2)),
+        (Gaussian(), lambda x, m: scipy.stats.norm.logpdf(x, m, 1.0)),
+        (Gaussian(0.2), lambda x, m: scipy.stats.norm.logpdf(x, m, 0.2)),
+        (Laplace(0.2), lambda x, m: scipy.stats.laplace.logpdf(x, m, 0.2)),
         (
-            "bernoulli",
-            None,
+            Bernoulli(),
             lambda x, m: (
                 x * scipy.special.log_expit(m) + (1 - x) * scipy.special.log_expit(-m)
             ),
         ),
     ],
 )
-def test_likelihoods_are_their_log_densities(name, scale, logpdf):
+def test_likelihoods_are_their_log_densities(likelihood, logpdf):
     images, outputs = 0.5 + 0.5 * wave((2, 3, 3, 1)), wave((2, 3, 3, 1), phase=1)
     exact = -logpdf(images.astype("float64"), outputs).sum(axis=(1, 2, 3))
-    np.testing.assert_allclose(nats(name, images, outputs, scale), exact, rtol=1e-4)
+    np.testing.assert_allclose(nats(likelihood, images, outputs), exact, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["gaussian", "laplace"])
-def test_a_learned_scale_follows_the_means(name):
+@pytest.mark.parametrize("likelihood", [Gaussian, Laplace])
+def test_a_learned_scale_follows_the_means(likelihood):
     images, means = 0.5 + 0.5 * wave((2, 3, 3, 2)), wave((2, 3, 3, 2), phase=1)
     outputs = np.concatenate([means, np.full_like(means, np.log(0.2))], axis=-1)
-    learned = nats(name, images, outputs, "learned")
-    np.testing.assert_allclose(learned, nats(name, images, means, 0.2), rtol=1e-5)
-    mean = likelihood(name, "learned").mean(ops.convert_to_tensor(outputs))
+    learned = nats(likelihood("learned"), images, outputs)
+    np.testing.assert_allclose(learned, nats(likelihood(0.2), images, means), rtol=1e-5)
+    mean = likelihood("learned").mean(ops.convert_to_tensor(outputs))
     np.testing.assert_allclose(ops.convert_to_numpy(mean), np.clip(means, 0, 1))
 
 
@@ -57,18 +62,18 @@ def test_continuous_bernoulli_is_a_density_and_knows_its_mean(logit):
     x = np.linspace(0, 1, 20_001)
     images = x.reshape(-1, 1, 1, 1)
     outputs = np.full_like(images, logit)
-    density = np.exp(-nats("continuous_bernoulli", images, outputs).astype("float64"))
+    density = np.exp(-nats(ContinuousBernoulli(), images, outputs).astype("float64"))
     assert np.trapezoid(density, x) == pytest.approx(1, abs=2e-4)
-    mean = likelihood("continuous_bernoulli").mean(ops.convert_to_tensor([logit]))
+    mean = ContinuousBernoulli().mean(ops.convert_to_tensor([logit]))
     expected = np.trapezoid(density * x, x)
     assert float(mean[0]) == pytest.approx(expected, abs=2e-4)
 
 
 def test_levels_share_one_by_softmax():
     outputs = np.repeat(wave((1, 1, 1, 256)), 256, axis=0)
-    shares = np.exp(-nats("categorical", GREY.reshape(-1, 1, 1, 1), outputs))
+    shares = np.exp(-nats(Categorical(), GREY.reshape(-1, 1, 1, 1), outputs))
     np.testing.assert_allclose(shares, scipy.special.softmax(outputs[0].ravel()), 1e-4)
-    mean = likelihood("categorical").mean(ops.convert_to_tensor(outputs[:1]))
+    mean = Categorical().mean(ops.convert_to_tensor(outputs[:1]))
     assert float(mean[0, 0, 0, 0]) == pytest.approx(np.sum(shares * GREY), rel=1e-4)
 
 
@@ -78,7 +83,7 @@ def test_a_logistic_mixture_shares_one_among_the_levels(sharpness):
     outputs = wave((1, 1, 1, 15))
     outputs = outputs.reshape(5, 3) - np.array([0, 0, sharpness])
     outputs = np.repeat(outputs.reshape(1, 1, 1, 15), 256, axis=0)
-    shares = np.exp(-nats("logistic_mixture", GREY.reshape(-1, 1, 1, 1), outputs))
+    shares = np.exp(-nats(LogisticMixture(), GREY.reshape(-1, 1, 1, 1), outputs))
     assert shares.sum() == pytest.approx(1, abs=1e-3)
 
 
@@ -122,7 +127,7 @@ def test_a_channel_follows_those_before_it():
 @pytest.mark.parametrize("name", LIKELIHOODS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_means_are_images(name, channels):
-    density = likelihood(name)
+    density = LIKELIHOODS[name]()
     shape = (2, 3, 4, density.parameters(channels))
     mean = ops.convert_to_numpy(density.mean(ops.convert_to_tensor(3 * wave(shape))))
     assert mean.shape == (2, 3, 4, channels)

@@ -1,12 +1,12 @@
-"""Densities, likelihoods and adversarial losses against their formulas."""
+"""Densities and adversarial losses against their formulas."""
 
 import numpy as np
 import pytest
 import scipy.stats
 from keras import ops
 
-from kzoo import losses
 from kzoo.layers import Sampling
+from kzoo.parts import densities, losses
 
 pytestmark = pytest.mark.one_backend
 
@@ -17,20 +17,20 @@ def numbers(*shape, seed=0):
 
 def test_normal_log_density_is_scipys():
     x, mean, log_var = (numbers(5, 3, seed=i) for i in range(3))
-    ours = ops.convert_to_numpy(losses.normal_log_density(x, mean, log_var))
+    ours = ops.convert_to_numpy(densities.normal_log_density(x, mean, log_var))
     exact = scipy.stats.norm.logpdf(x, mean, np.exp(log_var / 2)).sum(axis=1)
     np.testing.assert_allclose(ours, exact, rtol=1e-4)
 
 
 def test_kl_is_zero_at_the_prior_and_the_mean_of_log_ratios_elsewhere():
     zeros = np.zeros((2, 3), "float32")
-    assert np.all(ops.convert_to_numpy(losses.normal_kl(zeros, zeros)) == 0)
+    assert np.all(ops.convert_to_numpy(densities.normal_kl(zeros, zeros)) == 0)
     mean, log_var = np.full((1, 1), 0.7), np.full((1, 1), -0.4)
     x = np.linspace(-12, 12, 20001)
     q = scipy.stats.norm.pdf(x, 0.7, np.exp(-0.2))
     ratio = scipy.stats.norm.logpdf(x, 0.7, np.exp(-0.2)) - scipy.stats.norm.logpdf(x)
     kl = float(
-        losses.normal_kl(*(ops.convert_to_tensor(v) for v in (mean, log_var)))[0]
+        densities.normal_kl(*(ops.convert_to_tensor(v) for v in (mean, log_var)))[0]
     )
     assert kl == pytest.approx(np.trapezoid(q * ratio, x), rel=1e-4)
 
@@ -40,7 +40,7 @@ def softplus(x):
 
 
 REAL, FAKE = np.array([[1.5], [-0.5]], "float32"), np.array([[0.3], [-2.0]], "float32")
-GAMES = {
+EXPECTED = {
     "non_saturating": (softplus(-REAL) + softplus(FAKE), softplus(-FAKE)),
     "minimax": (softplus(-REAL) + softplus(FAKE), -softplus(FAKE)),
     "least_squares": (
@@ -57,12 +57,20 @@ GAMES = {
 }
 
 
-@pytest.mark.parametrize("name", losses.ADVERSARIAL)
+@pytest.mark.parametrize("name", losses.LOSSES)
 def test_adversarial_losses_are_their_formulas(name):
-    game = losses.ADVERSARIAL[name]()
+    loss = losses.LOSSES[name]()
     real, fake = ops.convert_to_tensor(REAL), ops.convert_to_tensor(FAKE)
-    ours = float(game.discriminator(real, fake)), float(game.generator(real, fake))
-    assert ours == pytest.approx(GAMES[name], rel=1e-5)
+    ours = float(loss.discriminator(real, fake)), float(loss.generator(real, fake))
+    assert ours == pytest.approx(EXPECTED[name], rel=1e-5)
+    if not loss.relativistic:  # a model then has no logits of real images for it
+        assert float(loss.generator(None, fake)) == pytest.approx(ours[1])
+
+
+def test_losses_are_equal_by_their_settings():
+    assert losses.Hinge() == losses.Hinge()
+    assert losses.Minimax() != losses.NonSaturating()
+    assert repr(losses.Hinge()) == "Hinge()"
 
 
 def test_sampling_has_the_mean_and_variance_asked_for():

@@ -5,7 +5,8 @@ import pytest
 from conftest import wave
 from keras import ops
 
-from kzoo.penalties import SLOPE_PENALTIES, LeCam, consistency, squared_slope
+from kzoo.parts import R1, Consistency, LeCam
+from kzoo.parts.penalties import PENALTIES, squared_slope
 
 REAL, FAKE = wave((5, 2, 3, 1)), wave((5, 2, 3, 1), phase=1.0)
 
@@ -28,7 +29,7 @@ def bowl(x):
 
 def measure(name, discriminate):
     real, fake = map(ops.convert_to_tensor, (REAL, FAKE))
-    return float(SLOPE_PENALTIES[name](discriminate, real, fake, half))
+    return float(PENALTIES[name]().measure(discriminate, real, fake, half))
 
 
 def squared_norms(images):
@@ -60,7 +61,8 @@ def test_penalties_look_where_the_papers_say():
         "r1": np.mean(real) / 2,
         "r2": np.mean(fake) / 2,
     }
-    measured = {name: measure(name, bowl) for name in SLOPE_PENALTIES}
+    on_slope = [name for name, penalty in PENALTIES.items() if penalty.on_slope]
+    measured = {name: measure(name, bowl) for name in on_slope}
     assert measured == pytest.approx(expected, rel=1e-5)
 
 
@@ -82,7 +84,8 @@ def test_consistency_compares_with_moved_images(drawn, rows, columns):
         return ops.sum(x * weights, axis=(1, 2, 3))[:, None]
 
     real = ops.convert_to_tensor(images)
-    got = consistency(discriminate, real, None, lambda s, _: ops.full(s, drawn))
+    penalty = Consistency()
+    got = penalty.measure(discriminate, real, None, lambda s, _: ops.full(s, drawn))
     expected = np.mean(((images - moved) * weights).sum(axis=(1, 2, 3)) ** 2)
     assert float(got) == pytest.approx(expected, rel=1e-4, abs=1e-8)
 
@@ -100,3 +103,24 @@ def test_lecam_pulls_to_the_means_of_the_past():
         assert float(got) == pytest.approx(far.mean(), rel=1e-5)
         past_real = 0.99 * past_real + 0.01 * real_scores.mean()
         past_fake = 0.99 * past_fake + 0.01 * fake_scores.mean()
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_scheduled_penalty_is_0_but_in_every_so_many_steps(every):
+    got = [
+        float(R1(every=every).scheduled(lambda: ops.full((), 5.0), step))
+        for step in range(2 * every)
+    ]
+    assert got == [5.0 * every if step % every == 0 else 0 for step in range(2 * every)]
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("name", PENALTIES)
+def test_settings_are_the_config(name):
+    kind = PENALTIES[name]
+    settings = {"weight": 0.5} if kind is LeCam else {"weight": 0.5, "every": 4}
+    penalty = kind(**settings)
+    assert penalty.log == name and penalty.get_config() == settings
+    again = kind.from_config(penalty.get_config())
+    assert (again.weight, again.every) == (penalty.weight, penalty.every)
+    assert kind().weight == 10.0 and kind().every == 1

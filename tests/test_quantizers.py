@@ -11,7 +11,8 @@ from keras import ops
 
 from kzoo import backend
 from kzoo.models import VQVAE
-from kzoo.quantizers import LookupFree, ResidualCodebooks
+from kzoo.networks.vqvae import ConvGridNetworks
+from kzoo.parts.quantizers import LookupFree, ResidualCodebooks
 
 pytestmark = pytest.mark.one_backend
 
@@ -157,7 +158,7 @@ def test_in_training_each_codebook_moves_to_the_mean_of_its_rests():
 @pytest.mark.full
 def test_the_prior_draws_of_each_place_a_code_of_each_codebook():
     model = compiled(
-        lambda: VQVAE((8, 8, 1), 4, 3, "rq", "conv", (4, 4), depth=2),
+        lambda: VQVAE((8, 8, 1), ResidualCodebooks(4, 3, 2), ConvGridNetworks((4, 4))),
         jit_compile=keras.backend.backend() == "jax",
     )
     images, _ = batch(model)

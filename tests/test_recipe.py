@@ -17,6 +17,7 @@ from conformance import assert_same_state
 from keras.saving import load_model
 
 import kzoo
+from kzoo.networks import MLPEncoderDecoder, MLPNetworks
 from kzoo.recipe import ELBO, WRITTEN, recipe, script
 
 one_backend = pytest.mark.one_backend
@@ -39,8 +40,9 @@ callbacks = []  # of the next run
 
 
 @recipe(epochs=1, batch_size=32, test_split="test")
-def small(run, latent_dim: int = 2):
-    model = kzoo.models.VAE(run.images().shape[1:], latent_dim, widths=(8,))
+def small(run, latent_dim: int = 2, activation: str = "relu"):
+    networks = MLPEncoderDecoder((8,), activation)
+    model = kzoo.models.VAE(run.images().shape[1:], latent_dim, networks)
     model.compile(run_eagerly=True)  # quicker than compiling
     run.fit(model, pictures=callbacks)
     run.report(model, ELBO)
@@ -48,7 +50,7 @@ def small(run, latent_dim: int = 2):
 
 @recipe(epochs=1, batch_size=32)
 def other(run):
-    model = kzoo.models.GAN(run.images().shape[1:], 2, widths=(8,))
+    model = kzoo.models.GAN(run.images().shape[1:], 2, MLPNetworks((8,)))
     run.fit(model)
 
 
@@ -238,6 +240,8 @@ def test_from_leaves_out_a_sampler(trained, tmp_path):
     [
         ({"image_size": 16}, r"shape \(16, 16, 1\).*\(8, 8, 1\)"),
         ({"latent_dim": 3}, "latent_dim=2 instead of 3"),
+        # Weights of the same shapes.
+        ({"activation": "tanh"}, "activation='relu' instead of 'tanh'"),
     ],
 )
 def test_from_another_model_is_refused(options, message, trained, tmp_path):
@@ -250,6 +254,27 @@ def test_from_another_model_is_refused(options, message, trained, tmp_path):
 def test_from_another_class_is_refused(trained, tmp_path):
     with pytest.raises(typer.BadParameter, match=r"trained GAN.*a VAE"):
         other(output=tmp_path, limit=64, from_=trained)
+
+
+@one_backend
+def test_from_a_model_with_other_networks_says_which_it_is(tmp_path):
+    kzoo.models.LSGAN((8, 8, 1), 2).save(tmp_path / "lsgan.keras")
+    with pytest.raises(typer.BadParameter, match=r"(?s)trained GAN .*a LSGAN .*MLPNet"):
+        other(output=tmp_path / "run", limit=64, from_=tmp_path / "lsgan.keras")
+
+
+@one_backend
+def test_from_takes_the_networks_of_another_loss(tmp_path):
+    """And of a model by another name, which is of the same class."""
+    networks = MLPEncoderDecoder((8,))
+    source = kzoo.models.BetaVAE((8, 8, 1), 2, networks, beta=9.0)
+    source.save(tmp_path / "source.keras")
+    start = []
+    during = (0, lambda model: starting_point(model, start))
+    model = train(tmp_path / "run", during, from_=tmp_path / "source.keras")
+    assert model.beta == 1.0
+    for mine, theirs in zip(start[:-1], source.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 @one_backend

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import pathlib
@@ -21,6 +22,15 @@ from keras.saving import load_model as load
 from PIL import Image
 
 import kzoo
+from kzoo.networks import (
+    ConvEncoderDecoder,
+    DCGANNetworks,
+    EncoderDecoder,
+    GANNetworks,
+    MLPEncoderDecoder,
+    MLPNetworks,
+)
+from kzoo.networks.hierarchy import HierarchyNetworks
 
 full, one_backend = pytest.mark.full, pytest.mark.one_backend
 
@@ -86,20 +96,37 @@ RECIPES = [
     pytest.param(name, marks=() if name in EVERYWHERE else one_backend)
     for name in WIDTHS
 ]
-SEVERAL_STEPS = ["biggan", "sngan", "wgan"]  # of the discriminator for each step
+# Of the discriminator for each of the generator, by recipe and model.
+SEVERAL_STEPS = {"biggan": "BigGAN", "sngan": "SNGAN", "wgan": "WGANGP"}
 
 
 def quickened(recipe, monkeypatch):
-    """Lets the recipe build its model, and others of its file, as a smaller program."""
-    file = "gan" if recipe == "dcgan" else recipe
-    module = importlib.import_module(f"kzoo.models.{file}")
-    settings = {"widths": WIDTHS[recipe]} if WIDTHS[recipe] else {}
-    settings |= {"discriminator_steps": 1} if recipe in SEVERAL_STEPS else {}
-    for name in kzoo.models.__all__:
-        model = getattr(kzoo.models, name)
-        if model.__module__ == module.__name__:
-            small = functools.partial(model, **settings)
-            monkeypatch.setattr(kzoo.models, name, small)
+    """Lets the recipe build its model as a smaller program: narrow, with few steps."""
+    widths = WIDTHS[recipe]
+    if widths:
+        for networks in (EncoderDecoder, HierarchyNetworks):
+            monkeypatch.setattr(networks, "__init__", narrow(networks.__init__, widths))
+        for networks in all_subclasses(GANNetworks):
+            monkeypatch.setattr(networks, "default_widths", lambda self, shape: widths)
+    if recipe in SEVERAL_STEPS:
+        name = SEVERAL_STEPS[recipe]
+        small = functools.partial(getattr(kzoo.models, name), discriminator_steps=1)
+        monkeypatch.setattr(kzoo.models, name, small)
+
+
+def narrow(init, widths):
+    """The constructor, which takes these widths whatever it is passed."""
+
+    @functools.wraps(init)
+    def narrowed(*args, **kwargs):
+        bound = inspect.signature(init).bind(*args, **kwargs)
+        init(**bound.arguments | {"widths": widths})
+
+    return narrowed
+
+
+def all_subclasses(cls):
+    return {cls}.union(*map(all_subclasses, cls.__subclasses__()))
 
 
 def without_a_child(monkeypatch):
@@ -204,10 +231,10 @@ def test_comparison_reports_every_model_and_claim(tmp_path, capsys):
     compare.in_a_new_process = lambda function, *arguments: function(*arguments)
     compare.SAMPLES = 5
     compare.MODELS = {
-        "MLP VAE": lambda shape: kzoo.models.VAE(shape, 2, widths=(8,)),
-        "conv VAE": lambda shape: kzoo.models.VAE(shape, 2, "conv", widths=(4, 8)),
-        "MLP GAN": lambda shape: kzoo.models.GAN(shape, 2, widths=(8,)),
-        "DCGAN": lambda shape: kzoo.models.DCGAN(shape, 2, widths=(8, 4)),
+        "MLP VAE": lambda shape: kzoo.models.VAE(shape, 2, MLPEncoderDecoder((8,))),
+        "conv VAE": lambda shape: kzoo.models.VAE(shape, 2, ConvEncoderDecoder((4, 8))),
+        "MLP GAN": lambda shape: kzoo.models.GAN(shape, 2, MLPNetworks((8,))),
+        "DCGAN": lambda shape: kzoo.models.DCGAN(shape, 2, DCGANNetworks((8, 4))),
     }
     compare.main(epochs=1, limit=96, output=tmp_path)
     report = (tmp_path / "report.md").read_text()

@@ -13,6 +13,8 @@ import kzoo
 from kzoo import samplers
 from kzoo.callbacks import Checkpoint, SampleGrid
 from kzoo.models import AAE, CVAE, DCGAN, VAE, VAEGAN, BiGAN
+from kzoo.networks import MLPEncoderDecoder, MLPNetworks
+from kzoo.networks.bigan import MLPBiGANNetworks
 
 QUICK = {
     "flow": {"flows": 2, "widths": (16,), "steps": 250},
@@ -26,12 +28,13 @@ TINY = {
     "normal": {},
     "two_stage": {"widths": (4,), "steps": 3},
 }
+DENSE = MLPEncoderDecoder((4,))
 MAKE = {
-    "aae": lambda: AAE((4, 4, 1), 2, widths=(4,), discriminator_widths=(4,)),
-    "bigan": lambda: BiGAN((4, 4, 1), 2, widths=(4,)),
-    "cvae": lambda: CVAE((4, 4, 1), 3, 2, widths=(4,)),
-    "vae": lambda: VAE((4, 4, 1), 2, widths=(4,)),
-    "vaegan": lambda: VAEGAN((4, 4, 1), 2, architecture="mlp", widths=(4,)),
+    "aae": lambda: AAE((4, 4, 1), 2, DENSE, discriminator_widths=(4,)),
+    "bigan": lambda: BiGAN((4, 4, 1), 2, MLPBiGANNetworks((4,))),
+    "cvae": lambda: CVAE((4, 4, 1), 3, 2, DENSE),
+    "vae": lambda: VAE((4, 4, 1), 2, DENSE),
+    "vaegan": lambda: VAEGAN((4, 4, 1), 2, MLPNetworks((4,), dropout=0.0)),
 }
 MEANS = np.float32([[-3, 1], [2, 2], [1, -3]])
 
@@ -157,7 +160,7 @@ def weights(layer):
 
 
 def test_the_second_stage_draws_with_the_noise_of_its_decoder():
-    stage = samplers.SecondStage(2, widths=(4,))
+    stage = samplers.SecondStage(widths=(4,)).connect(2)
     stage.log_gamma.assign(np.log(0.5))
     normal = np.zeros((2000, stage.size), "float32")
     normal[:, 2:] = np.random.default_rng(0).normal(size=(2000, 2))
@@ -235,7 +238,8 @@ def test_a_checkpoint_and_the_model_have_the_same_sampler(tmp_path):
     images, _ = batch(model)
     model.fit_sampler("mixture", images, components=2)
     run(model)
-    with pytest.raises(ValueError, match=r"sampler=\{.*'mixture'.* not None"):
+    expected = r"sampler=Sampler\(.*'mixture'.* instead of None"
+    with pytest.raises(ValueError, match=expected):
         run(compiled(MAKE["vae"]), resume=True)
     again = compiled(MAKE["vae"])
     again.fit_sampler("mixture", images[::-1], components=2, seed=1)
@@ -252,7 +256,7 @@ def test_truncation_does_not_choose_components():
 
 
 def test_pictures_and_scores_are_of_the_sampler(tmp_path):
-    model = compiled(lambda: VAE((8, 8, 1), 2, widths=(4,)))
+    model = compiled(lambda: VAE((8, 8, 1), 2, DENSE))
     images, _ = batch(model)
     model.fit_sampler("mixture", images, components=2)
     grid = SampleGrid(tmp_path, rows=1, columns=4)

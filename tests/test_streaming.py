@@ -16,6 +16,7 @@ from PIL import Image
 from kzoo import data
 from kzoo.callbacks import Checkpoint
 from kzoo.models import VAE
+from kzoo.networks import MLPEncoderDecoder
 
 COUNT = 23
 needs_tensorflow = pytest.mark.skipif(
@@ -305,7 +306,7 @@ def test_tfrecords_are_shuffled_by_tf_data(prepared):
 
 def fit(stream, epochs, *callbacks, **arguments):
     keras.utils.set_random_seed(5)
-    model = VAE(stream.image_shape, 2, widths=(4,), **arguments)
+    model = VAE(stream.image_shape, 2, MLPEncoderDecoder((4,)), **arguments)
     model.compile()
     model.fit(stream, epochs=epochs, verbose=0, callbacks=callbacks)
     return model

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib.util
 
 import grain
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from conformance import (
     batch,
+    check_config_round_trip,
     check_golden,
     check_model,
     compiled,
@@ -17,23 +19,27 @@ from conformance import (
     state,
     with_fixed_noise,
 )
+from conftest import ROOT
 from critic import Critic
 from keras import ops
 
 from kzoo import backend
 from kzoo.callbacks import Checkpoint
 from kzoo.models import GAN, VAE
+from kzoo.networks import DCGANNetworks, MLPEncoderDecoder, MLPNetworks
 from kzoo.optimizers import OptimizerGroup
+from kzoo.parts import R1, Bernoulli
 
 BACKEND = keras.backend.backend()
 
 
 def make_vae(**arguments):
-    return VAE((8, 8, 1), 4, widths=(16,), **arguments)
+    return VAE((8, 8, 1), 4, MLPEncoderDecoder((16,)), **arguments)
 
 
-def make_gan(architecture="mlp", **arguments):
-    return GAN((8, 8, 1), 4, architecture, widths=(16,), dropout=0.0, **arguments)
+def make_gan(architecture=None, **arguments):
+    networks = architecture or MLPNetworks((16,), dropout=0.0)
+    return GAN((8, 8, 1), 4, networks, **arguments)
 
 
 def adam(rate=1e-3, **arguments):
@@ -49,6 +55,32 @@ def test_a_model_of_the_users_own_keeps_the_contract(golden, tmp_path):
     check_golden(Critic, golden, "critic")
 
 
+@pytest.mark.one_backend
+def test_the_examples_of_docs_adding_a_model_keep_the_contract(tmp_path):
+    text = (ROOT / "docs" / "adding_a_model.md").read_text()
+    blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
+    model, parts = (
+        next(block for block in blocks if f"class {name}(" in block)
+        for name in ("SmallWGAN", "OneLayer")
+    )
+    path = tmp_path / "small_wgan.py"
+    path.write_text(f"import kzoo\n{model}{parts}")
+    spec = importlib.util.spec_from_file_location("small_wgan", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def make():
+        return module.SmallWGAN((8, 8, 1), 4, MLPNetworks((8,)), critic_steps=2)
+
+    check_model(make, tmp_path)
+    check_config_round_trip(module.model)
+    module.model.compile()
+    fit(module.model)
+    module.model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.loss.sharpness == 2.0 and again.architecture.widths == (64,)
+
+
 class Noisy(VAE):
     """A model whose loss draws from `keras.random` and looks at a value."""
 
@@ -62,12 +94,15 @@ class Noisy(VAE):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: make_vae(binarize=True),
-        lambda: Noisy((8, 8, 1), 4, widths=(16,)),
-        lambda: GAN((4, 4, 1), 4, widths=(8,)),  # its Dropout draws, too
-        lambda: make_gan(loss="hinge", penalty=["r1"], penalty_every=2),
+        lambda: make_vae(likelihood=Bernoulli(binarize=True)),
+        lambda: Noisy((8, 8, 1), 4, MLPEncoderDecoder((16,))),
+        lambda: GAN((4, 4, 1), 4, MLPNetworks((8,))),  # its Dropout draws, too
+        lambda: make_gan(loss="hinge", penalty=[R1(10.0, every=2)]),
         lambda: make_gan(
-            "dcgan", penalty="gradient_penalty", ema=0.9, augmentation="color"
+            DCGANNetworks((16,)),
+            penalty="gradient_penalty",
+            ema=0.9,
+            augmentation="color",
         ),
     ],
     ids=["uniform", "keras.random", "dropout", "lazy", "penalty"],
@@ -88,7 +123,9 @@ def test_a_compiled_step_is_the_step_run_eagerly(make):
 
 
 def test_what_pytorch_cannot_compile_is_said():
-    model = compiled(lambda: Noisy((8, 8, 1), 4, widths=(16,)), jit_compile=True)
+    model = compiled(
+        lambda: Noisy((8, 8, 1), 4, MLPEncoderDecoder((16,))), jit_compile=True
+    )
     warns = pytest.warns(UserWarning, match="negative_elbo")
     with warns if BACKEND == "torch" else contextlib.nullcontext():
         assert np.isfinite(fit(model)["loss"]).all()
@@ -301,7 +338,7 @@ def test_epoch_logs_count_every_image_once():
 
 
 def test_evaluation_does_not_touch_batch_statistics():
-    model = compiled(lambda: GAN((8, 8, 1), 4, architecture="dcgan", widths=(8, 4)))
+    model = compiled(lambda: GAN((8, 8, 1), 4, DCGANNetworks((8, 4))))
     fit(model)
     before = [np.array(ops.convert_to_numpy(v)) for v in model.weights]
     model.evaluate(*batch(model), verbose=0)
@@ -393,7 +430,7 @@ def test_every_epoch_of_arrays_has_each_image_once(shuffle):
 
     def orders():
         keras.utils.set_random_seed(7)
-        model = Recorder((8, 8, 1), 4, widths=(16,), num_classes=3)
+        model = Recorder((8, 8, 1), 4, MLPEncoderDecoder((16,)), num_classes=3)
         model.compile(run_eagerly=True)
         model.taken = []
         arguments = {"batch_size": 4, "epochs": 3, "verbose": 0, "shuffle": shuffle}

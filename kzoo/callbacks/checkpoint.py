@@ -1,40 +1,41 @@
-"""Stopping and going on as if nothing had happened."""
+"""Checkpoints of a whole run, from which it resumes exactly."""
 
 import json
 import pathlib
-import zipfile
 
 import keras
 
-from kzoo import backend
+from kzoo import backend, checks
+from kzoo.backend import keras_internals
 from kzoo.files import replacing
 
 
 class Checkpoint(keras.callbacks.Callback):
     """Saves the whole run after each epoch, and resumes it exactly.
 
-    The file is an ordinary `.keras` file, with the history and the number of epochs
-    inside, and is replaced in one step: whenever the process is killed, it holds a
-    complete epoch. Resumed with the same arguments and data, `fit` ends with the same
-    weights, optimizers, seeds and history as a run that was never stopped. For this the
-    global random generators, which shuffle arrays, are seeded anew from `seed` before
-    each epoch; not TensorFlow's own, which would have to compile again. With a
-    validation split or several workers TensorFlow fixes the order when `fit` starts
-    instead: call `keras.utils.set_random_seed` before it. Data sets that shuffle
-    themselves have to do so by epoch, as a `kzoo.data.stream` does: there the number of
-    the epoch is the position in the data, and `stream(..., steps_per_epoch=1000)` saves
+    The file is an ordinary `.keras` file that also holds the history and the number of
+    epochs. It is replaced in one step: whenever the process is killed, the file holds a
+    complete epoch. With the same arguments and data, a resumed `fit` ends with the same
+    weights, optimizers, seeds and history as a run that was never stopped.
+
+    For this, the global random generators, which shuffle arrays, are seeded from `seed`
+    and the number of the epoch before each epoch. TensorFlow's own is not: it would
+    compile again. With a validation split or several workers TensorFlow fixes the order
+    when `fit` starts: call `keras.utils.set_random_seed` before it. Data sets that
+    shuffle themselves have to do so by epoch. A `kzoo.data.stream` does: the number of
+    the epoch is its position in the data, and `stream(..., steps_per_epoch=1000)` saves
     within a pass.
 
-    Put it last: what a callback after it would do at the end of an epoch is not done
-    again, if the process is killed in between.
+    Put it last. If the process is killed between two callbacks, what those after it do
+    at the end of an epoch is lost.
 
-    Unlike `keras.callbacks.BackupAndRestore`, it keeps the history, never leaves the
-    weights of one epoch with the number of another, and stays when training ends, so
-    that more epochs can follow.
+    Unlike `keras.callbacks.BackupAndRestore`, it keeps the history, never pairs the
+    weights of one epoch with the number of another, and leaves its file when training
+    ends, so that more epochs can follow.
 
     Args:
         path: file to write, ending in `.keras`.
-        resume: whether to go on from `path` if it exists. If False, it must not exist.
+        resume: whether to resume from `path` if it exists. If False, it must not exist.
         seed: whole number, the seed of the order in which arrays are shuffled.
 
     Raises:
@@ -76,34 +77,28 @@ class Checkpoint(keras.callbacks.Callback):
         progress = {"epochs": epoch + 1, "history": self.past}
         with replacing(self.path) as partial:
             self.model.save(partial)
-            with zipfile.ZipFile(partial, "a") as file:
-                file.writestr("progress.json", json.dumps(progress))
+            keras_internals.attach_json(partial, "progress.json", progress)
 
     def on_train_end(self, logs=None):
-        self.model._initial_epoch = None  # or the next `fit` would begin there too
+        keras_internals.set_initial_epoch(self.model, None)  # for the next `fit`
 
     def _restore(self):
-        with zipfile.ZipFile(self.path) as file:
-            saved = json.loads(file.read("config.json"))
-            progress = json.loads(file.read("progress.json"))
-        self._check_same_model(saved)
+        progress = keras_internals.read_json(self.path, "progress.json")
+        self._check_same_model(keras_internals.read_config(self.path))
         self.model.load_weights(self.path)
         self.past = progress["history"]
         self.model.history.history = {k: list(v) for k, v in self.past.items()}
-        self.model._initial_epoch = progress["epochs"]  # Keras reads it after this hook
+        # Keras reads it after this hook.
+        keras_internals.set_initial_epoch(self.model, progress["epochs"])
 
     def _check_same_model(self, saved):
         own = keras.saving.serialize_keras_object(self.model)
         received = {"class": saved["class_name"], **saved["config"]}
         expected = {"class": own["class_name"], **json.loads(json.dumps(own["config"]))}
-        keys = {**expected, **received}.keys() - {"name"}
-        keys = sorted(k for k in keys if expected.get(k) != received.get(k))
-        if keys:
+        differences = checks.differences(received, expected)
+        if differences:
             raise ValueError(
                 f"Expected {self.path} to hold the model being trained. Received one "
-                f"with other settings: "
-                + ", ".join(
-                    f"{k}={received.get(k)!r} not {expected.get(k)!r}" for k in keys
-                )
-                + ". Resume with the settings it was started with."
+                f"with other settings: {differences}. Resume with the settings it was "
+                "started with."
             )

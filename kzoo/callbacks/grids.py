@@ -20,7 +20,7 @@ import time
 import keras
 import numpy as np
 
-from kzoo import backend, checks
+from kzoo import backend, checks, media
 from kzoo.files import replacing
 
 LIGHT = 224  # unlike the black and white of images and the gray of untrained ones
@@ -44,7 +44,7 @@ def tile(images, columns, gap=2):
             "Expected images of shape (n, height, width, channels), 1 or 3 channels. "
             f"Received: {checks.describe(images)}. Add or move the missing axis."
         )
-    images = np.uint8(checks.images_array(images, images.shape[1:]) * 255 + 0.5)
+    images = np.uint8(media.images_array(images, images.shape[1:]) * 255 + 0.5)
     missing = -len(images) % checks.positive_int("columns", columns)
     margins = [(0, missing), (0, gap), (0, gap), (0, 0)]
     cells = np.pad(images, margins, constant_values=LIGHT)
@@ -174,9 +174,9 @@ class ReconstructionGrid(_Grid):
         if not hasattr(self.model, "reconstruct"):
             raise TypeError(
                 "ReconstructionGrid expected a model with `reconstruct`. Received: "
-                f"{type(self.model).__name__}. Use SampleGrid, which needs no encoder."
+                f"{checks.title(self.model)}. Use SampleGrid, which needs no encoder."
             )
-        images = checks.images_array(self.images[:64], self.model.image_shape)
+        images = media.images_array(self.images[:64], self.model.image_shape)
         labels = self.labels[:64] if np.ndim(self.labels) else self.labels
         return images, labels, min(self.columns, len(images))
 

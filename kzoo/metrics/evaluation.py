@@ -224,4 +224,4 @@ def batches(images, labels=None):
 
 
 def _name(model):
-    return "images" if hasattr(model, "shape") else type(model).__name__
+    return "images" if hasattr(model, "shape") else checks.title(model)

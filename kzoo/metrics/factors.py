@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import keras
 
+from kzoo import checks
 from kzoo.metrics.codes import dci, factor_vae_score, mutual_information_gap, sap
 from kzoo.metrics.report import Report
 
@@ -47,11 +48,11 @@ def disentanglement(
     if not hasattr(model, "encode"):
         raise TypeError(
             "disentanglement expected a model with `encode`, such as a VAE. Received: "
-            f"{type(model).__name__}."
+            f"{checks.title(model)}."
         )
     codes = model.encode(images, labels)
     protocol = {
-        "model": type(model).__name__,
+        "model": checks.title(model),
         "dataset": dataset,
         "images": len(codes),
         "codes": codes.shape[1],

@@ -5,7 +5,7 @@ import numpy as np
 import scipy.special
 from keras import layers, ops
 
-from kzoo import backend, checks
+from kzoo import backend, checks, media
 from kzoo.metrics.classifiers import load_classifier, shipped
 from kzoo.metrics.distances import Moments
 
@@ -47,7 +47,7 @@ class Extractor:
     """
 
     def __init__(self, features, image_shape):
-        self.image_shape = checks.image_shape(image_shape)
+        self.image_shape = media.image_shape(image_shape)
         self.name = features if isinstance(features, str) else _describe(features)
         model = _model(features, self.image_shape)
         self._check_takes_images(model)
@@ -75,7 +75,7 @@ class Extractor:
         self.has_classes = "logits" in named
 
     def __call__(self, images):
-        images = checks.images_array(images, self.image_shape)
+        images = media.images_array(images, self.image_shape)
         outputs = self._run(ops.convert_to_tensor(images))
         if not isinstance(outputs, dict):
             return ops.convert_to_numpy(outputs), None

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.ndimage
 
-from kzoo import checks
+from kzoo import checks, media
 
 
 def mean_squared_error(images, outputs):
@@ -67,6 +67,6 @@ def ssim(images, outputs, window=11):
 def _pair(images, outputs):
     shape = checks.to_numpy(images).shape[1:]
     return (
-        checks.images_array(images, shape, "images").astype("float64"),
-        checks.images_array(outputs, shape, "outputs").astype("float64"),
+        media.images_array(images, shape, "images").astype("float64"),
+        media.images_array(outputs, shape, "outputs").astype("float64"),
     )

@@ -148,6 +148,6 @@ def _of_images(metric, values):
 
 def _nats(metric, values, model):
     bits = float(np.mean(values)) / math.prod(model.image_shape) / math.log(2)
-    pixels = "binarised" if model.binarize else "grey"
+    pixels = "binarised" if model.likelihood.binarize else "grey"
     unit = {"unit": "nats", "bits_per_dim": bits, "pixels": pixels}
     return _of_images(metric, values) | unit

@@ -3,65 +3,59 @@
 An autoencoder whose codes come to be spread like the prior: a discriminator tells codes
 from draws of the prior, and the encoder learns to fool it. The encoder is
 deterministic, the first of the three kinds in section 2. Differs from the paper: the
-prior is N(0, I), not of standard deviation 5, unless `prior` is overridden; initial
+prior is N(0, I), not of standard deviation 5, unless another is passed; initial
 weights are Keras's; the rates of momentum stay as they are, and that of the
 reconstruction is lower, as codes soon left the prior at 0.005. Labels, if there are
 any, are given to all three networks: to the decoder as in section 4, to the
 discriminator as in section 2.3.
 """
 
-import functools
 import math
 
 import keras
 from keras import layers, ops
 
-from kzoo import backend, checks, losses
-from kzoo.networks import check_widths, network, vector_and_label
+from kzoo import backend, config
+from kzoo.base import AutoencoderModel
 from kzoo.networks.autoencoder import (
-    build_codes,
-    build_conv_decoder,
-    build_conv_encoder,
-    build_mlp_decoder,
-    build_mlp_encoder,
+    ENCODER_DECODERS,
+    EncoderDecoder,
+    MLPEncoderDecoder,
 )
-from kzoo.training import GenerativeModel
-from kzoo.verbs import AutoencoderVerbs
+from kzoo.networks.blocks import check_widths, network, vector_and_label
+from kzoo.parts.losses import NonSaturating
+from kzoo.parts.priors import Prior, StandardNormal
 
 
-def build_discriminator(image_shape, latent_dim, widths, num_classes=None, hidden=()):
-    """Codes to a logit, through dense layers of the `hidden` widths."""
+def build_discriminator(latent_dim, widths, num_classes=None):
+    """Codes to a logit, through dense layers."""
     codes = keras.Input((latent_dim,), name="codes")
     label_inputs, x = vector_and_label(codes, num_classes)
-    for width in hidden:
+    for width in widths:
         x = layers.Dense(width, activation="relu")(x)
     logits = layers.Dense(1, dtype="float32")(x)
     return network([codes, *label_inputs], logits, "discriminator")
 
 
-ARCHITECTURES = {
-    "conv": (build_conv_encoder, build_conv_decoder, (32, 64)),
-    "mlp": (build_mlp_encoder, build_mlp_decoder, (1000, 1000)),
-}
-
-
 @keras.saving.register_keras_serializable("kzoo")
-class AAE(AutoencoderVerbs, GenerativeModel):
+class AAE(AutoencoderModel):
     """Adversarial autoencoder (arXiv:1511.05644): an autoencoder to draw from.
 
     Logs `autoencoder_loss`, the squared error summed over pixels, mean over images, and
     in nats `discriminator_loss` and `encoder_loss`, which are log 4 and log 2 while
     codes and prior cannot be told apart. It has no likelihood. Only draws of the prior
-    are needed, no density: a subclass may override `prior`, say by a swiss roll.
+    are needed, no density: the prior may be a layer of your own, say a swiss roll.
 
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents. A deterministic encoder cannot fill more
             dimensions than the images have: the paper takes 8 for MNIST.
-        architecture: `"mlp"` or `"conv"`, which halves the sides once for each width.
-        widths: layer widths from image to latents; the decoder mirrors them. Defaults
-            to the paper's `(1000, 1000)` for `"mlp"`, `(32, 64)` for `"conv"`.
+        architecture: of encoder and decoder: `"mlp"`, with the paper's widths `(1000,
+            1000)`, or `"conv"`, which halves the sides once for each width; or an
+            object of `kzoo.networks.autoencoder`.
         discriminator_widths: layer widths of the discriminator.
+        prior: of the codes: `"normal"`, or a `Prior` of `kzoo.parts.priors` without
+            weights: nothing here would train them.
         num_classes: number of labels to condition all three networks on, or None.
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
             codes `(batch, latent_dim)`.
@@ -85,8 +79,8 @@ class AAE(AutoencoderVerbs, GenerativeModel):
         image_shape,
         latent_dim=8,
         architecture="mlp",
-        widths=None,
         discriminator_widths=(1000, 1000),
+        prior="normal",
         num_classes=None,
         encoder=None,
         decoder=None,
@@ -94,19 +88,40 @@ class AAE(AutoencoderVerbs, GenerativeModel):
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, num_classes, **kwargs)
-        checks.one_of("architecture", architecture, ARCHITECTURES)
-        from_images, build_decoder, default_widths = ARCHITECTURES[architecture]
-        self.architecture = architecture
-        self.widths = check_widths(default_widths if widths is None else widths)
+        if architecture == "mlp":
+            architecture = MLPEncoderDecoder((1000, 1000))
+        self.architecture = config.part(
+            "architecture", architecture, EncoderDecoder, ENCODER_DECODERS
+        )
         self.discriminator_widths = check_widths(discriminator_widths)
-        self.game = losses.NonSaturating()
+        self.loss = NonSaturating()
+        self.set_prior(config.part("prior", prior, Prior, {"normal": StandardNormal}))
+        check_fixed(self.prior)
 
-        code, pixels = (self.latent_dim,), self.image_shape
-        build = functools.partial(build_codes, build=from_images)
-        self.add_network("encoder", encoder, build, pixels, code)
-        self.add_network("decoder", decoder, build_decoder, code, pixels)
-        build = functools.partial(build_discriminator, hidden=self.discriminator_widths)
-        self.add_network("discriminator", discriminator, build, code, (1,))
+        sizes = self.image_shape, self.latent_dim, self.num_classes
+        code, pixels, classes = (self.latent_dim,), self.image_shape, self.num_classes
+        build = self.architecture
+        self.add_network(
+            "encoder",
+            encoder,
+            lambda: build.code_encoder(*sizes),
+            pixels,
+            code,
+            classes,
+        )
+        self.add_network(
+            "decoder", decoder, lambda: build.decoder(*sizes), code, pixels, classes
+        )
+        self.add_network(
+            "discriminator",
+            discriminator,
+            lambda: build_discriminator(
+                self.latent_dim, self.discriminator_widths, classes
+            ),
+            code,
+            (1,),
+            classes,
+        )
         self.autoencoder = self.chained()
         self.watch("autoencoder_loss", "discriminator_loss", "encoder_loss")
         self.built = True
@@ -153,15 +168,15 @@ class AAE(AutoencoderVerbs, GenerativeModel):
 
     def discriminator_loss(self, images, labels=None, training=True):
         codes = ops.stop_gradient(self.encode_batch(images, labels, training))
-        prior = self.prior(self.noise(ops.shape(codes)))
+        prior = self.latents_like(codes, labels)
         real = self.logits(prior, labels, training)
         fake = self.logits(codes, labels, training)
-        loss = self.game.discriminator(real, fake)
+        loss = self.loss.discriminator(real, fake)
         return loss, {"discriminator_loss": loss}
 
     def encoder_loss(self, images, labels=None, training=True):
         codes = self.encode_batch(images, labels, training)
-        loss = self.game.generator(None, self.logits(codes, labels, training))
+        loss = self.loss.generator(None, self.logits(codes, labels, training))
         return loss, {"encoder_loss": loss}
 
     def logits(self, latents, labels, training):
@@ -171,7 +186,7 @@ class AAE(AutoencoderVerbs, GenerativeModel):
 
     def call(self, inputs, training=False):
         images, labels = inputs if self.num_classes else (inputs, None)
-        return self.reconstruct_batch(checks.unit_range(images), labels, training)
+        return self.reconstruct_batch(self.medium.normalized(images), labels, training)
 
     def encode_batch(self, images, labels=None, training=False):
         codes = self.encoder(self.given(images, labels), training=training)
@@ -185,10 +200,11 @@ class AAE(AutoencoderVerbs, GenerativeModel):
         outputs = self.autoencoder(self.given(images, labels), training=training)
         return ops.sigmoid(ops.cast(outputs, "float32"))
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "architecture": self.architecture,
-            "widths": self.widths,
-            "discriminator_widths": self.discriminator_widths,
-        }
+
+def check_fixed(prior):
+    """Raises a `ValueError` for a prior whose weights no phase would train."""
+    if prior.weights:
+        raise ValueError(
+            "AAE draws from its prior and does not train it. Expected a prior without "
+            f"weights. Received: prior={type(prior).__name__}()."
+        )

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from kzoo import checks
 from kzoo.models.gan import GAN
-from kzoo.networks import check_shapes, features, network, precision
+from kzoo.networks.blocks import features, network
 
 
 def add_class_head(discriminator, num_classes):
@@ -64,52 +64,31 @@ class ACGAN(GAN):
             image_shape, latent_dim, architecture, num_classes=num_classes, **kwargs
         )
 
-    def add_discriminator(self, own, build):
-        """Adds one that sees no label, which is why it is not `add_network`'s."""
-        if own is None:
-            with precision(self.dtype_policy):
-                plain = build(self.image_shape, self.latent_dim, self.widths)
-                own = add_class_head(plain, self.num_classes)
-        else:
-            outputs = [(1,), (self.num_classes,)]
-            check_shapes("discriminator", own, self.image_shape, outputs)
-            self.own_networks = (*self.own_networks, "discriminator")
-        self.discriminator = own
+    def add_discriminator(self, own):
+        """Adds one that sees no label, and has to tell it."""
 
-    def watch(self, *names):
-        super().watch(*names, "real_class_loss", "fake_class_loss")
+        def build():
+            plain = self.architecture.discriminator(self.image_shape)
+            return add_class_head(plain, self.num_classes)
 
-    def discriminator_loss(self, images, labels, training=True):
-        fakes = ops.stop_gradient(self.fakes_like(images, labels, training))
-        images, fakes = (self.augmented(x, training) for x in (images, fakes))
-        real, real_classes = self.judged(images, training)
-        fake, fake_classes = self.judged(fakes, training)
-        parts = {
-            "real_class_loss": class_loss(labels, real_classes),
-            "fake_class_loss": class_loss(labels, fake_classes),
-        }
-        penalties = self.penalties(images, fakes, labels, training)
-        loss = self.game.discriminator(real, fake) + sum(parts.values())
-        loss = loss + self.penalty_weight * sum(penalties.values())
-        adapted = self.adapt_augmentation(real, training)
-        return loss, {"discriminator_loss": loss, **parts, **penalties, **adapted}
+        outputs = [(1,), (self.num_classes,)]
+        self.add_network("discriminator", own, build, self.image_shape, outputs)
 
-    def generator_loss(self, images, labels, training=True):
-        fakes = self.augmented(self.fakes_like(images, labels, training), training)
-        fake, classes = self.judged(fakes, training)
-        real = None
-        if self.game.relativistic:
-            real = self.logits(self.augmented(images, training), labels, training)
-        loss = self.game.generator(real, fake) + class_loss(labels, classes)
-        return loss, {"generator_loss": loss}
+    def further_logs(self):
+        return [*super().further_logs(), "real_class_loss", "fake_class_loss"]
 
-    def logits(self, images, labels, training):
-        return self.judged(images, training)[0]
-
-    def judged(self, images, training):
+    def judged(self, images, labels, training):
         """The logit `(batch, 1)` and class logits `(batch, num_classes)`, float32."""
-        outputs = self.discriminator(images, training=training)
-        return [ops.cast(output, "float32") for output in outputs]
+        return super().judged(images, None, training)
+
+    def head_loss(self, real, fake, latents, labels):
+        """-L_C of equation 3, in nats."""
+        parts = {
+            f"{kind}_class_loss": class_loss(labels, logits)
+            for kind, heads in (("real", real), ("fake", fake))
+            for logits in heads
+        }
+        return sum(parts.values()), parts
 
 
 def class_loss(labels, logits):

@@ -14,10 +14,59 @@ import keras
 from keras import ops
 
 from kzoo.models.vae import VAE
+from kzoo.parts.divergences import Divergence, check_normal
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class BetaTCVAE(VAE):
+class TotalCorrelation(Divergence):
+    """alpha * mutual information + beta * total correlation + gamma * marginal KL.
+
+    Chen et al., arXiv:1802.04942, equation 2, estimated by one draw an image; `beta` is
+    the model's. Logs the three in nats, and `kl`, their sum.
+
+    Args:
+        alpha: weight of the mutual information of image and latents.
+        gamma: weight of the divergence of each latent from its own prior.
+    """
+
+    logs = ("kl", "mutual_information", "total_correlation", "marginal_kl")
+
+    def __init__(self, alpha=1.0, gamma=1.0):
+        self.alpha, self.gamma = alpha, gamma
+
+    def check(self, prior, posterior):
+        check_normal(self, prior, posterior)
+
+    def __call__(self, model, parameters, latents, log_density, training):
+        mean, log_var = parameters
+        pairs = ops.square(latents[:, None] - mean) * ops.exp(-log_var) + log_var
+        pairs = -0.5 * (pairs + math.log(2 * math.pi))  # (drawn, of image, latent)
+        count = ops.log(ops.cast(ops.shape(mean)[0], "float32"))
+        joint = ops.logsumexp(ops.sum(pairs, axis=-1), axis=1) - count
+        product = ops.sum(ops.logsumexp(pairs, axis=1) - count, axis=-1)
+        information = ops.mean(log_density - joint)
+        correlation = ops.mean(joint - product)
+        marginal = ops.mean(product - model.prior.log_density(latents))
+        loss = self.alpha * information + model.beta * correlation
+        loss = loss + self.gamma * marginal
+        return loss, {
+            "kl": information + correlation + marginal,
+            "mutual_information": information,
+            "total_correlation": correlation,
+            "marginal_kl": marginal,
+        }
+
+
+def BetaTCVAE(
+    image_shape,
+    latent_dim=10,
+    architecture="conv",
+    likelihood="bernoulli",
+    beta=6.0,
+    divergence=None,
+    name="BetaTCVAE",
+    **kwargs,
+):
     """Beta-TCVAE (arXiv:1802.04942): latents that do not depend on each other.
 
     Logs `loss`, `reconstruction`, `kl`, and its three parts in nats, estimated by one
@@ -30,9 +79,9 @@ class BetaTCVAE(VAE):
         architecture: `"mlp"` or `"conv"`, as in `VAE`.
         likelihood: of pixels, as in `VAE`.
         beta: weight of the total correlation. The paper takes 6 for dSprites.
-        alpha, gamma: weights of the mutual information and of the marginal divergence.
-        **kwargs: any other argument of `VAE` that is not of its KL divergence: it has
-            no `kl`, `warmup_steps`, `capacity`, `free_bits`, `prior` or `posterior`.
+        divergence: None means `TotalCorrelation()`, with the weights 1 of the others.
+        name: what reports call it.
+        **kwargs: any other argument of `VAE`.
 
     Example:
 
@@ -41,53 +90,13 @@ class BetaTCVAE(VAE):
     >>> model.compile()
     >>> model.fit(images, epochs=20)
     """
-
-    fixed = (
-        "kl",
-        "warmup_steps",
-        "capacity",
-        "capacity_steps",
-        "free_bits",
-        "prior",
-        "components",
-        "posterior",
-    )
-
-    def __init__(
-        self,
+    return VAE(
         image_shape,
-        latent_dim=10,
-        architecture="conv",
-        likelihood="bernoulli",
-        beta=6.0,
-        alpha=1.0,
-        gamma=1.0,
+        latent_dim,
+        architecture,
+        likelihood,
+        beta,
+        divergence or TotalCorrelation(),
+        name=name,
         **kwargs,
-    ):
-        self.refuse(kwargs)
-        super().__init__(
-            image_shape, latent_dim, architecture, likelihood, beta, **kwargs
-        )
-        self.alpha, self.gamma = alpha, gamma
-
-    def watch(self, *names):
-        super().watch(*names, "mutual_information", "total_correlation", "marginal_kl")
-
-    def regularization(self, parameters, latents, log_density, labels, training):
-        mean, log_var = parameters
-        pairs = ops.square(latents[:, None] - mean) * ops.exp(-log_var) + log_var
-        pairs = -0.5 * (pairs + math.log(2 * math.pi))  # (drawn, of image, latent)
-        count = ops.log(ops.cast(ops.shape(mean)[0], "float32"))
-        joint = ops.logsumexp(ops.sum(pairs, axis=-1), axis=1) - count
-        product = ops.sum(ops.logsumexp(pairs, axis=1) - count, axis=-1)
-        logs = {
-            "mutual_information": ops.mean(log_density - joint),
-            "total_correlation": ops.mean(joint - product),
-            "marginal_kl": ops.mean(product - self.latent_prior.log_density(latents)),
-        }
-        weights = self.alpha, self.beta, self.gamma
-        loss = sum(w * part for w, part in zip(weights, logs.values(), strict=True))
-        return loss, {"kl": sum(logs.values()), **logs}
-
-    def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}
+    )

@@ -8,13 +8,22 @@ end. The networks are those of `VAE`; Burgess et al. had convolutions of 32 maps
 with stride 2, two dense layers of 256, and 10 latents.
 """
 
-import keras
+from keras.optimizers import Adam
 
 from kzoo.models.vae import VAE
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class BetaVAE(VAE):
+def BetaVAE(
+    image_shape,
+    latent_dim=10,
+    architecture="conv",
+    likelihood="bernoulli",
+    beta=4.0,
+    divergence="kl",
+    optimizers=None,
+    name="BetaVAE",
+    **kwargs,
+):
     """Beta-VAE (arXiv:1804.03599): latents that mean one thing each.
 
     Logs `loss`, `reconstruction` and `kl` as `VAE` does. The loss is no bound of the
@@ -27,9 +36,11 @@ class BetaVAE(VAE):
         likelihood: of pixels, as in `VAE`.
         beta: weight of the KL divergence; with a capacity, of its distance to that,
             for which Burgess et al. take 1000.
-        capacity: nats that the KL divergence is held at in the end, or None. Burgess
-            et al. take 25 for dSprites.
-        capacity_steps: steps over which the capacity grows from 0.
+        divergence: as in `VAE`. Burgess et al. take `KL(capacity=25.0,
+            capacity_steps=100_000)` for dSprites.
+        optimizers: of `compile()`. None means Adam at 5e-4, of arXiv:1804.03599,
+            appendix A.
+        name: what reports call it.
         **kwargs: any other argument of `VAE`.
 
     Example:
@@ -39,28 +50,14 @@ class BetaVAE(VAE):
     >>> model.compile()
     >>> model.fit(images, epochs=20)
     """
-
-    def __init__(
-        self,
+    return VAE(
         image_shape,
-        latent_dim=10,
-        architecture="conv",
-        likelihood="bernoulli",
-        beta=4.0,
-        capacity=None,
-        capacity_steps=0,
+        latent_dim,
+        architecture,
+        likelihood,
+        beta,
+        divergence,
+        optimizers=optimizers or Adam(5e-4),
+        name=name,
         **kwargs,
-    ):
-        super().__init__(
-            image_shape,
-            latent_dim,
-            architecture,
-            likelihood,
-            beta,
-            capacity=capacity,
-            capacity_steps=capacity_steps,
-            **kwargs,
-        )
-
-    def default_optimizer(self):
-        return keras.optimizers.Adam(5e-4)  # of arXiv:1804.03599, appendix A
+    )

@@ -6,14 +6,19 @@ the style of a digit. As in Kingma et al.'s model M2 with all labels known, the 
 do not depend on the label; Sohn et al. learn a prior for each.
 """
 
-import keras
-
 from kzoo import checks
 from kzoo.models.vae import VAE
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class CVAE(VAE):
+def CVAE(
+    image_shape,
+    num_classes,
+    latent_dim=20,
+    architecture="mlp",
+    likelihood="bernoulli",
+    name="CVAE",
+    **kwargs,
+):
     """Conditional VAE (arXiv:1406.5298): draws the label that you ask for.
 
     Logs `loss`, `reconstruction` and `kl` as `VAE` does, given the labels.
@@ -24,6 +29,7 @@ class CVAE(VAE):
         latent_dim: number of latents.
         architecture: `"mlp"` or `"conv"`, as in `VAE`.
         likelihood: of pixels, as in `VAE`.
+        name: what reports call it.
         **kwargs: any other argument of `VAE`.
 
     Example:
@@ -34,21 +40,12 @@ class CVAE(VAE):
     >>> model.fit(images, labels, epochs=20)
     >>> sevens = model.sample(16, labels=7)
     """
-
-    def __init__(
-        self,
+    return VAE(
         image_shape,
-        num_classes,
-        latent_dim=20,
-        architecture="mlp",
-        likelihood="bernoulli",
+        latent_dim,
+        architecture,
+        likelihood,
+        num_classes=checks.positive_int("num_classes", num_classes),
+        name=name,
         **kwargs,
-    ):
-        super().__init__(
-            image_shape,
-            latent_dim,
-            architecture,
-            likelihood,
-            num_classes=checks.positive_int("num_classes", num_classes),
-            **kwargs,
-        )
+    )

@@ -71,7 +71,3 @@ class DenoisingVAE(VAE):
         if self.corruption == "masking":
             return images
         return ops.where(draws < self.level / 2, 1.0, images)
-
-    def get_config(self):
-        config = super().get_config()
-        return {**config, "corruption": self.corruption, "level": self.level}

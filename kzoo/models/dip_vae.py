@@ -10,61 +10,44 @@ from keras import ops
 
 from kzoo import checks
 from kzoo.models.vae import VAE
+from kzoo.parts.divergences import KL, check_normal
 
 KINDS = ("I", "II")
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class DIPVAE(VAE):
-    """DIP-VAE (arXiv:1711.00848): uncorrelated latents by their moments.
+class MomentMatching(KL):
+    """`KL`, and the squares of what the latents' covariances differ from I by.
 
-    Logs `loss`, `reconstruction` and `kl` as `VAE` does, and `covariance` and
-    `variance`, the sums of squares of what should be 0, before their weights.
+    Kumar et al., arXiv:1711.00848, equations 6 and 7. Logs `covariance` and `variance`
+    too, the sums of squares of what should be 0, before their weights.
 
     Args:
-        image_shape: `(height, width, channels)`.
-        latent_dim: number of latents.
-        architecture: `"mlp"` or `"conv"`, as in `VAE`.
-        likelihood: of pixels, as in `VAE`.
-        kind: `"I"` or `"II"`.
+        kind: `"I"`, of the posterior means over the batch, or `"II"`, of the latents as
+            they are drawn.
         covariance_weight: the paper's lambda_od.
         variance_weight: its lambda_d: 10 times the other for `"I"`, as much for `"II"`
             in the paper's experiments.
-        **kwargs: any other argument of `VAE` but `posterior`, which is normal.
-
-    Example:
-
-    >>> images, _ = kzoo.data.load("digits")
-    >>> model = kzoo.models.DIPVAE(image_shape=(8, 8, 1))
-    >>> model.compile()
-    >>> model.fit(images, epochs=20)
+        **kwargs: those of `KL`.
     """
 
-    fixed = ("posterior",)
+    logs = ("kl", "covariance", "variance")
 
     def __init__(
-        self,
-        image_shape,
-        latent_dim=10,
-        architecture="conv",
-        likelihood="bernoulli",
-        kind="II",
-        covariance_weight=10.0,
-        variance_weight=10.0,
-        **kwargs,
+        self, kind="II", covariance_weight=10.0, variance_weight=10.0, **kwargs
     ):
-        self.refuse(kwargs)
-        super().__init__(image_shape, latent_dim, architecture, likelihood, **kwargs)
+        super().__init__(**kwargs)
         self.kind = checks.one_of("kind", kind, KINDS)
         self.covariance_weight = covariance_weight
         self.variance_weight = variance_weight
 
-    def watch(self, *names):
-        super().watch(*names, "covariance", "variance")
+    def check(self, prior, posterior):
+        super().check(prior, posterior)
+        check_normal(self, None, posterior)
 
-    def regularization(self, parameters, latents, log_density, labels, training):
-        drawn = parameters, latents, log_density, labels
-        loss, logs = super().regularization(*drawn, training)
+    def __call__(self, model, parameters, latents, log_density, training):
+        drawn = parameters, latents, log_density
+        loss, logs = super().__call__(model, *drawn, training)
         covariance, variance = self.excess(*parameters)
         loss = loss + self.covariance_weight * covariance
         loss = loss + self.variance_weight * variance
@@ -81,10 +64,43 @@ class DIPVAE(VAE):
             diagonal = diagonal + ops.mean(ops.exp(log_var), axis=0)
         return covariance, ops.sum(ops.square(diagonal - 1))
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "kind": self.kind,
-            "covariance_weight": self.covariance_weight,
-            "variance_weight": self.variance_weight,
-        }
+
+def DIPVAE(
+    image_shape,
+    latent_dim=10,
+    architecture="conv",
+    likelihood="bernoulli",
+    divergence=None,
+    name="DIPVAE",
+    **kwargs,
+):
+    """DIP-VAE (arXiv:1711.00848): uncorrelated latents by their moments.
+
+    Logs `loss`, `reconstruction` and `kl` as `VAE` does, and `covariance` and
+    `variance`, the sums of squares of what should be 0, before their weights.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        latent_dim: number of latents.
+        architecture: `"mlp"` or `"conv"`, as in `VAE`.
+        likelihood: of pixels, as in `VAE`.
+        divergence: None means `MomentMatching()`, the paper's kind II.
+        name: what reports call it.
+        **kwargs: any other argument of `VAE`.
+
+    Example:
+
+    >>> images, _ = kzoo.data.load("digits")
+    >>> model = kzoo.models.DIPVAE(image_shape=(8, 8, 1))
+    >>> model.compile()
+    >>> model.fit(images, epochs=20)
+    """
+    return VAE(
+        image_shape,
+        latent_dim,
+        architecture,
+        likelihood,
+        divergence=divergence or MomentMatching(),
+        name=name,
+        **kwargs,
+    )

@@ -13,7 +13,8 @@ from keras import layers, ops
 
 from kzoo import backend
 from kzoo.models.vae import VAE
-from kzoo.networks import check_widths, network, vector_and_label
+from kzoo.networks.blocks import check_widths, network, vector_and_label
+from kzoo.parts.divergences import check_normal
 
 
 def build_discriminator(latent_dim, widths, num_classes=None):
@@ -39,12 +40,11 @@ class FactorVAE(VAE):
         architecture: `"mlp"` or `"conv"`, as in `VAE`.
         likelihood: of pixels, as in `VAE`.
         gamma: weight of the total correlation. The paper takes 35 for dSprites.
-        discriminator_widths: layer widths of the discriminator. The paper has six
-            layers of 1000 units.
+        discriminator_widths: layer widths of the discriminator of latents. The paper
+            has six layers of 1000 units.
         discriminator: your own `keras.Model` from latents, or `[latents, labels]`, to
             one logit, `(batch, 1)`, without a sigmoid.
-        **kwargs: any other argument of `VAE` but `prior` and `posterior`, which are
-            normal.
+        **kwargs: any other argument of `VAE`.
 
     Example:
 
@@ -53,8 +53,6 @@ class FactorVAE(VAE):
     >>> model.compile()
     >>> model.fit(images, epochs=20)
     """
-
-    fixed = ("kl", "prior", "components", "posterior")
 
     def __init__(
         self,
@@ -67,25 +65,25 @@ class FactorVAE(VAE):
         discriminator=None,
         **kwargs,
     ):
-        self.refuse(kwargs)
-        # Before the networks, which it shapes.
-        self.discriminator_widths = check_widths(discriminator_widths)
         super().__init__(image_shape, latent_dim, architecture, likelihood, **kwargs)
+        check_normal(self, self.prior, self.posterior)
         self.gamma = gamma
+        self.discriminator_widths = check_widths(discriminator_widths)
         self.add_network(
             "discriminator",
             discriminator,
-            lambda shape, dim, widths, classes: build_discriminator(
-                dim, self.discriminator_widths, classes
+            lambda: build_discriminator(
+                self.latent_dim, self.discriminator_widths, self.num_classes
             ),
             (self.latent_dim,),
             (1,),
+            self.num_classes,
         )
         self.autoencoder = self.chained()
         self.watch(
             "autoencoder_loss",
             "reconstruction",
-            "kl",
+            *self.divergence.logs,
             "total_correlation",
             "discriminator_loss",
         )
@@ -130,9 +128,9 @@ class FactorVAE(VAE):
         return loss + self.gamma * total_correlation, logs
 
     def discriminator_loss(self, images, labels=None, training=True):
-        parameters = self.posterior(images, labels, training)
+        parameters = self.posterior_parameters(images, labels, training)
         noise = self.noise(ops.shape(parameters[0]))
-        latents = ops.stop_gradient(self.latent_posterior(parameters, noise)[0])
+        latents = ops.stop_gradient(self.posterior(parameters, noise)[0])
         shuffled = shuffle_each(latents, self.noise(ops.shape(latents)))
         together = self.logits(latents, labels, training)
         apart = self.logits(shuffled, labels, training)
@@ -143,13 +141,6 @@ class FactorVAE(VAE):
         """The discriminator's score `(batch, 1)`: large for dependent coordinates."""
         logits = self.discriminator(self.given(latents, labels), training=training)
         return ops.cast(logits, "float32")
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "gamma": self.gamma,
-            "discriminator_widths": self.discriminator_widths,
-        }
 
 
 def shuffle_each(latents, noise):

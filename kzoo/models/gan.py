@@ -2,7 +2,7 @@
 
 A generator maps latents to images, a discriminator tells them from real ones. Differs
 from the paper: Adam instead of momentum, leaky ReLU instead of maxout. DCGAN (Radford
-et al., arXiv:1511.06434) is the same game with convolutions.
+et al., arXiv:1511.06434) is a GAN of convolutions.
 """
 
 import functools
@@ -10,17 +10,13 @@ import functools
 import keras
 from keras import ops
 
-from kzoo import backend, checks, losses
-from kzoo.augmentations import AUGMENTATIONS, Augmentation
-from kzoo.networks import NORMALIZATIONS, check_conditioning, check_widths
-from kzoo.networks.architectures import (
-    ARCHITECTURES,
-    WITH_OPTIONS,
-    check_attention,
-    clashes_of_networks,
-)
-from kzoo.penalties import PENALTIES, SLOPE_PENALTIES, LeCam
-from kzoo.training import GenerativeModel
+from kzoo import backend, checks, config
+from kzoo.base import GenerativeModel
+from kzoo.networks.architectures import GAN_NETWORKS
+from kzoo.networks.blocks import GANNetworks
+from kzoo.parts.augmentations import augmentation as augmentation_of
+from kzoo.parts.losses import LOSSES, AdversarialLoss
+from kzoo.parts.penalties import PENALTIES, Penalty
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -30,61 +26,43 @@ class GAN(GenerativeModel):
     Logs `discriminator_loss` and `generator_loss`. The discriminator takes its steps on
     the batch that the generator's step then sees, each with fresh latents.
 
+    What it is put together from is a name, or an object with settings:
+
+    >>> GAN((32, 32, 3), loss="hinge", penalty=R1(weight=0.1, every=16))
+
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
-        architecture: `"mlp"`, `"dcgan"`, which doubles the sides once for each width,
-            or, once for each but the first, `"resnet"` (SNGAN's, arXiv:1802.05957) or
-            `"stylegan"` (StyleGAN2's, arXiv:1912.04958, without noise and mixing; its
-            samples are clipped to [0, 1]).
+        architecture: of both networks: `"mlp"`, `"dcgan"`, which doubles the sides once
+            for each width, or, once for each but the first, `"resnet"` (SNGAN's,
+            arXiv:1802.05957) or `"stylegan"` (StyleGAN2's, arXiv:1912.04958, without
+            noise and mixing; its samples are clipped to [0, 1]); or an object of
+            `kzoo.networks`, such as `DCGANNetworks((256, 128), attention=16)`.
         loss: `"non_saturating"`, `"minimax"`, `"least_squares"`, `"wasserstein"`,
-            `"hinge"`, `"relativistic_pairing"` or `"relativistic_average"`.
+            `"hinge"`, `"relativistic_pairing"` or `"relativistic_average"`; or an
+            object of `kzoo.parts.losses`.
         discriminator_steps: steps of the discriminator for each of the generator.
-        penalty: on the discriminator, a name or several, each logged. On its slope:
+        penalty: on the discriminator, one or a list, each logged. On its slope:
             `"gradient_penalty"`, `"one_sided_gradient_penalty"`, `"dragan"`, `"r1"`,
             `"r2"`. On its logits: `"consistency"` under shifts of the real images,
-            `"lecam"`. Batch normalisation would mix the slopes of a batch's images: see
-            `normalization`.
-        penalty_weight: what the sum of the penalties is multiplied by.
-        penalty_every: the penalty is added in every so many steps, that many times as
-            heavy (lazy regularisation, Karras et al., arXiv:1912.04958).
-        weight_clip: largest absolute value of the discriminator's weights, or None.
-        dropout: share of the `"mlp"` discriminator's hidden units that a step leaves
-            out. None means 0.3 for `"mlp"`, as the paper has dropout too.
-        normalization: of the discriminator: `"batch"`, `"layer"`, `"spectral"`
-            (arXiv:1802.05957) or None. `"auto"` means `"batch"` for `"dcgan"` and
-            `"resnet"`, else None. `"stylegan"` has none.
+            `"lecam"`. Each name has the weight 10; an object of `kzoo.parts.penalties`
+            has its own, such as `R1(weight=0.1, every=16)`.
         augmentation: of the real and fake images that the discriminator sees, a name
             or several, in order: `"color"`, `"translation"`, `"cutout"` (DiffAugment,
-            arXiv:2006.10738, for data sets of a few thousand images or less), `"flip"`
-            (left to right; samples are then mirrored too, unless the probability stays
-            below 1).
-        augmentation_probability: of each augmentation for each image, or `"adaptive"`:
-            as high as the discriminator overfits (ADA, arXiv:2006.06676). Then it is
-            saved with the model, and logged.
-        attention: height of the hidden maps, half the images' or less, after which
-            both networks have self-attention (arXiv:1805.08318), or None. For
-            `"dcgan"` and `"resnet"`.
-        minibatch_stddev: whether the discriminator sees how much the images of a group
-            of four differ (arXiv:1710.10196, section 3). For `"dcgan"` and `"resnet"`;
-            that of `"stylegan"` always does.
+            arXiv:2006.10738, for data sets of a few thousand images or less), `"flip"`;
+            or an object: `DiffAugment("color", probability=0.5)`, or
+            `Adaptive("color", "cutout")`, as probable as the discriminator overfits
+            (ADA, arXiv:2006.06676).
+        weight_clip: largest absolute value of the discriminator's weights, or None.
         ema: decay of a moving average of the generator's weights, which then makes
             the samples, or None. It is `min(ema, (1 + t) / (10 + t))` in step t, so
             that the initial weights are soon forgotten.
-        widths: layer widths from latents to images; the discriminator mirrors them,
-            but see `kzoo.networks.resnet`. Defaults to `(128, 256, 512)` for `"mlp"`,
-            and to `dcgan_widths`, `resnet_widths` or `stylegan_widths`: for 28 pixels
-            `(256, 128)`, `(256, 256, 256)` or `(64, 32, 16)`.
         num_classes: number of labels to condition both networks on, or None.
-        conditioning: on labels: by `"concatenation"` with latents and images, or, for
-            `"dcgan"` and `"resnet"`, by `"projection"` (arXiv:1802.05637): conditional
-            batch normalisation, and an inner product of features and embedded label.
-            `"stylegan"` has a way of its own: its mapping takes an embedding beside the
-            latents, its discriminator an inner product.
         generator: your own `keras.Model` from latents, or `[latents, labels]`, to
             images in [0, 1]: it ends in a sigmoid, say.
         discriminator: your own `keras.Model` from images in [0, 1], or
             `[images, labels]`, to one logit, `(batch, 1)`, without a sigmoid.
+        **kwargs: `optimizers`, `name`, `dtype`: see `kzoo.base.PhasedModel`.
 
     Example:
 
@@ -96,8 +74,6 @@ class GAN(GenerativeModel):
     (16, 8, 8, 1)
     """
 
-    architectures = ARCHITECTURES
-
     def __init__(
         self,
         image_shape,
@@ -106,100 +82,67 @@ class GAN(GenerativeModel):
         loss="non_saturating",
         discriminator_steps=1,
         penalty=None,
-        penalty_weight=10.0,
-        penalty_every=1,
-        weight_clip=None,
-        dropout=None,
-        normalization="auto",
         augmentation=None,
-        augmentation_probability=1.0,
-        attention=None,
-        minibatch_stddev=False,
+        weight_clip=None,
         ema=None,
-        widths=None,
         num_classes=None,
-        conditioning="concatenation",
         generator=None,
         discriminator=None,
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, num_classes, **kwargs)
-        checks.one_of("architecture", architecture, self.architectures)
-        self.architecture = architecture
-        if widths is None:
-            widths = self.architectures[architecture][2](self.image_shape)
-        self.widths = check_widths(widths)
-        self.loss_name = checks.one_of("loss", loss, losses.ADVERSARIAL)
-        self.game = losses.ADVERSARIAL[loss]()
+        self.architecture = config.part(
+            "architecture", architecture, GANNetworks, GAN_NETWORKS
+        )
+        self.loss = config.part("loss", loss, AdversarialLoss, LOSSES)
         self.discriminator_steps = checks.positive_int(
             "discriminator_steps", discriminator_steps
         )
-        self.penalty = checks.some_of("penalty", penalty, PENALTIES)
-        self.lecam = LeCam() if "lecam" in self.penalty else None
-        self.penalty_weight = penalty_weight
-        self.penalty_every = checks.positive_int("penalty_every", penalty_every)
-        self.weight_clip, self.dropout, self.ema = weight_clip, dropout, ema
-        self.normalization, self.attention = normalization, attention
-        self.minibatch_stddev = minibatch_stddev
-        self.augmentation = checks.some_of("augmentation", augmentation, AUGMENTATIONS)
-        self.augmentation_probability = augmentation_probability
-        self.conditioning = check_conditioning(
-            conditioning, architecture, self.num_classes
-        )
-        self.settle_defaults()
-        check_compatible(self)
-        self.augmenter = Augmentation(self.augmentation, augmentation_probability)
-
-        self.add_networks(generator, discriminator)
-        logs = ["augmentation_probability"] if self.augmenter.adaptive else []
-        self.watch("discriminator_loss", "generator_loss", *self.penalty, *logs)
+        self.penalty = config.parts("penalty", penalty, Penalty, PENALTIES)
+        self.augmentation = augmentation_of(augmentation)
+        self.weight_clip, self.ema = weight_clip, ema
+        check_slope(self.penalty, weight_clip)
+        self.add_generator(generator)
+        self.add_discriminator(discriminator)
+        self.watch("discriminator_loss", "generator_loss", *self.further_logs())
         self.built = True
 
-    def add_networks(self, generator, discriminator):
-        build_generator, build_discriminator, _ = self.architectures[self.architecture]
-        of_generator, of_discriminator = self.network_settings()
-        build = functools.partial(build_generator, **of_generator)
+    def add_generator(self, own):
         self.add_network(
-            "generator", generator, build, (self.latent_dim,), self.image_shape
+            "generator",
+            own,
+            lambda: self.architecture.generator(
+                self.image_shape, self.latent_dim, self.num_classes
+            ),
+            (self.latent_dim,),
+            self.image_shape,
+            self.num_classes,
         )
-        build = functools.partial(build_discriminator, **of_discriminator)
-        self.add_discriminator(discriminator, build)
-        built = {"generator", "discriminator"} - set(self.own_networks)
-        for name in built:
-            check_attention(self.attention, getattr(self, name), self.image_shape)
         if self.ema is not None:
             self.ema_generator = keras.models.clone_model(self.generator)
             self.ema_generator.set_weights(self.generator.get_weights())
             self.ema_generator.trainable = False
 
-    def settle_defaults(self):
-        """What depends on the architecture and was left open."""
-        if self.normalization == "auto":
-            self.normalization = "batch" if self.architecture in WITH_OPTIONS else None
-        checks.one_of("normalization", self.normalization, NORMALIZATIONS)
-        if self.dropout is None:
-            self.dropout = 0.3 if self.architecture == "mlp" else 0.0
+    def add_discriminator(self, own):
+        self.add_network(
+            "discriminator",
+            own,
+            lambda: self.architecture.discriminator(self.image_shape, self.num_classes),
+            self.image_shape,
+            (1,),
+            self.num_classes,
+        )
 
-    def network_settings(self):
-        """What the generator's and the discriminator's builder take beside sizes."""
-        if self.architecture == "mlp":
-            return {}, {"dropout": self.dropout, "normalization": self.normalization}
-        if self.architecture == "stylegan":
-            return {}, {}
-        both = {"conditioning": self.conditioning, "attention": self.attention}
-        of_discriminator = {
-            "normalization": self.normalization,
-            "minibatch_stddev": self.minibatch_stddev,
-        }
-        return both, {**of_discriminator, **both}
-
-    def add_discriminator(self, own, build):
-        self.add_network("discriminator", own, build, self.image_shape, (1,))
+    def further_logs(self):
+        """Names of the logs beside the two losses."""
+        logs = [penalty.log for penalty in self.penalty]
+        if self.augmentation.adaptive:
+            logs.append("augmentation_probability")
+        return logs
 
     def default_optimizer(self):
-        # DCGAN's settings; on the MLP they work as well. StyleGAN's weights, which are
-        # scaled in use, move as far at ten times the rate.
-        rate = 2e-3 if self.architecture == "stylegan" else 2e-4
+        # DCGAN's settings; on the MLP they work as well.
+        rate = self.architecture.learning_rate
         return {
             "discriminator": keras.optimizers.Adam(rate, beta_1=0.5),
             "generator": keras.optimizers.Adam(rate, beta_1=0.5),
@@ -223,47 +166,64 @@ class GAN(GenerativeModel):
         return self.report(logs, images)
 
     def discriminator_loss(self, images, labels=None, training=True):
-        fakes = ops.stop_gradient(self.fakes_like(images, labels, training))
+        latents = self.latents_like(images, labels)
+        fakes = ops.stop_gradient(self.fakes(latents, labels, training))
         images, fakes = (self.augmented(x, training) for x in (images, fakes))
-        real = self.logits(images, labels, training)
-        fake = self.logits(fakes, labels, training)
+        real, *real_heads = self.judged(images, labels, training)
+        fake, *fake_heads = self.judged(fakes, labels, training)
+        further, logs = self.head_loss(real_heads, fake_heads, latents, labels)
         penalties = self.penalties(images, fakes, labels, training)
-        loss = self.game.discriminator(real, fake)
-        loss = loss + self.penalty_weight * sum(penalties.values())
+        loss = self.loss.discriminator(real, fake) + further
+        for penalty in self.penalty:
+            loss = loss + penalty.weight * penalties[penalty.log]
         adapted = self.adapt_augmentation(real, training)
-        return loss, {"discriminator_loss": loss, **penalties, **adapted}
+        return loss, {"discriminator_loss": loss, **logs, **penalties, **adapted}
+
+    def generator_loss(self, images, labels=None, training=True):
+        latents = self.latents_like(images, labels)
+        fakes = self.augmented(self.fakes(latents, labels, training), training)
+        fake, *heads = self.judged(fakes, labels, training)
+        real = None
+        if self.loss.relativistic:
+            real = self.logits(self.augmented(images, training), labels, training)
+        further, _ = self.head_loss([], heads, latents, labels)
+        loss = self.loss.generator(real, fake) + further
+        return loss, {"generator_loss": loss}
+
+    def head_loss(self, real, fake, latents, labels):
+        """What further outputs of the discriminator add to a loss, and their logs.
+
+        Args:
+            real, fake: the outputs beside the logit, for real and fake images; the
+                generator's loss has none for real ones.
+            latents, labels: of the fake images.
+        """
+        return 0.0, {}
 
     def penalties(self, images, fakes, labels, training):
-        """`{name: penalty}`; 0 in the steps that `penalty_every` leaves out."""
+        """`{name: penalty}`, unweighted; 0 in the steps that it leaves out."""
 
         def discriminate(x):
             return self.logits(x, labels, training)
 
-        def measured(factor=1):
-            measures = [
-                self.lecam.measure if name == "lecam" else PENALTIES[name]
-                for name in self.penalty
-            ]
-            arguments = discriminate, images, fakes, self.noise
-            return [factor * measure(*arguments) for measure in measures]
+        def measured(penalty):
+            measure = functools.partial(
+                penalty.measure, discriminate, images, fakes, self.noise
+            )
+            if not training:
+                return measure()
+            step = self.optimizer.members["discriminator"].iterations
+            return penalty.scheduled(measure, step)
 
-        if not training or self.penalty_every == 1:
-            return dict(zip(self.penalty, measured(), strict=True))
-        step = self.optimizer.members["discriminator"].iterations
-        values = ops.cond(
-            ops.equal(ops.mod(step, self.penalty_every), 0),
-            lambda: measured(self.penalty_every),
-            lambda: [ops.zeros(()) for _ in self.penalty],
-        )
-        return dict(zip(self.penalty, values, strict=True))
+        return {penalty.log: measured(penalty) for penalty in self.penalty}
 
     def adapt_augmentation(self, real, training):
         """The logs of adapting to the logits of real images; none if it is fixed."""
-        if not self.augmenter.adaptive:
+        if not self.augmentation.adaptive:
             return {}
         if training:
-            self.augmenter.adapt(real)
-        probability = ops.convert_to_tensor(self.augmenter.probability)
+            self.augmentation.adapt(real)
+        probability = ops.convert_to_tensor(self.augmentation.probability)
         return {"augmentation_probability": probability}
 
     def clip_discriminator(self):
@@ -282,35 +242,25 @@ class GAN(GenerativeModel):
         ):
             mean.assign(decay * mean + (1 - decay) * weight)
 
-    def generator_loss(self, images, labels=None, training=True):
-        fakes = self.augmented(self.fakes_like(images, labels, training), training)
-        fake, real = self.logits(fakes, labels, training), None
-        if self.game.relativistic:
-            real = self.logits(self.augmented(images, training), labels, training)
-        loss = self.game.generator(real, fake)
-        return loss, {"generator_loss": loss}
-
     def augmented(self, images, training):
         if not training:
             return images
         draw = functools.partial(self.noise, draw=backend.uniform)
-        return self.augmenter.augment(images, draw)
-
-    def fakes_like(self, images, labels, training):
-        """As many fresh fakes as there are images, of the same labels."""
-        return self.fakes(self.latents_like(images), labels, training)
-
-    def latents_like(self, images):
-        return self.prior(self.noise((ops.shape(images)[0], self.latent_dim)))
+        return self.augmentation.augment(images, draw)
 
     def fakes(self, latents, labels, training):
         fakes = self.generator(self.given(latents, labels), training=training)
         return ops.cast(fakes, "float32")
 
+    def judged(self, images, labels, training):
+        """The discriminator's outputs in float32; the first are the logits."""
+        outputs = self.discriminator(self.given(images, labels), training=training)
+        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return [ops.cast(output, "float32") for output in outputs]
+
     def logits(self, images, labels, training):
-        """The discriminator's score `(batch, 1)`: large for real, in float32."""
-        logits = self.discriminator(self.given(images, labels), training=training)
-        return ops.cast(logits, "float32")
+        """The discriminator's score `(batch, 1)`: large for real."""
+        return self.judged(images, labels, training)[0]
 
     def call(self, inputs, training=False):
         latents, labels = inputs if self.num_classes else (inputs, None)
@@ -321,65 +271,20 @@ class GAN(GenerativeModel):
         images = generator(self.given(latents, labels), training=False)
         images = ops.cast(images, "float32")
         # Unbounded, so that the discriminator's slope does not end in training.
-        return ops.clip(images, 0.0, 1.0) if self.architecture == "stylegan" else images
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "architecture": self.architecture,
-            "loss": self.loss_name,
-            "discriminator_steps": self.discriminator_steps,
-            "penalty": self.penalty,
-            "penalty_weight": self.penalty_weight,
-            "penalty_every": self.penalty_every,
-            "weight_clip": self.weight_clip,
-            "dropout": self.dropout,
-            "normalization": self.normalization,
-            "augmentation": self.augmentation,
-            "augmentation_probability": self.augmentation_probability,
-            "attention": self.attention,
-            "minibatch_stddev": self.minibatch_stddev,
-            "ema": self.ema,
-            "widths": self.widths,
-            "conditioning": self.conditioning,
-        }
+        return images if self.architecture.bounded else ops.clip(images, 0.0, 1.0)
 
 
-def check_compatible(gan):
-    """Raises a `ValueError` for an argument that another one leaves without sense."""
-    for wrong, argument, expected in (
-        *clashes_of_training(gan),
-        *clashes_of_networks(gan),
-    ):
-        if wrong:
-            raise ValueError(
-                f"Expected {argument} to be {expected}. "
-                f"Received: {argument}={getattr(gan, argument)!r}."
-            )
+def check_slope(penalties, weight_clip):
+    """Raises a `ValueError` for a penalty on the slope that clipped weights bound."""
+    on_slope = [penalty.log for penalty in penalties if penalty.on_slope]
+    if on_slope and weight_clip:
+        raise ValueError(
+            f"Expected weight_clip to be None beside penalty={on_slope}, as both bound "
+            f"the discriminator's slope. Received: weight_clip={weight_clip!r}."
+        )
 
 
-def clashes_of_training(gan):
-    """Triples `(whether there is one, argument, what it is expected to be)`."""
-    probability = gan.augmentation_probability
-    adaptive = probability == "adaptive"
-    slope = [name for name in gan.penalty if name in SLOPE_PENALTIES]
-    return (
-        (slope and gan.weight_clip, "weight_clip", f"None beside penalty={slope}"),
-        (gan.penalty_every > 1 and gan.lecam, "penalty_every", "1 for 'lecam'"),
-        (
-            not adaptive and not 0 <= probability <= 1,
-            "augmentation_probability",
-            "'adaptive' or a number from 0 to 1",
-        ),
-        (
-            probability != 1 and not gan.augmentation,
-            "augmentation_probability",
-            "1, or an augmentation",
-        ),
-    )
-
-
-def DCGAN(image_shape, latent_dim=100, **kwargs):
+def DCGAN(image_shape, latent_dim=100, architecture="dcgan", name="DCGAN", **kwargs):
     """Deep convolutional GAN (Radford et al., arXiv:1511.06434).
 
     `GAN` with strided convolutions, batch normalisation, weights drawn from
@@ -389,6 +294,8 @@ def DCGAN(image_shape, latent_dim=100, **kwargs):
     Args:
         image_shape: `(height, width, channels)`, with even sides.
         latent_dim: number of latents.
+        architecture: as in `GAN`, such as `DCGANNetworks((64, 32))`.
+        name: what reports call it.
         **kwargs: any other argument of `GAN`.
 
     Example:
@@ -396,4 +303,4 @@ def DCGAN(image_shape, latent_dim=100, **kwargs):
     >>> model = kzoo.models.DCGAN(image_shape=(28, 28, 1))
     >>> model.compile()
     """
-    return GAN(image_shape, latent_dim, architecture="dcgan", **kwargs)
+    return GAN(image_shape, latent_dim, architecture, name=name, **kwargs)

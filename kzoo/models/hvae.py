@@ -17,46 +17,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from kzoo import backend, checks, losses, networks
-from kzoo.likelihoods import likelihood as likelihood_called
-from kzoo.networks import check_widths
-from kzoo.networks.hierarchy import (
-    build_chain,
-    build_ladder,
-    check_layers,
-    layer_shapes,
-    standardized,
-)
-from kzoo.networks.vdvae import build_deep
-from kzoo.training import GenerativeModel
-from kzoo.verbs import LikelihoodVerbs
+from kzoo import backend, checks, config, media
+from kzoo.base import LikelihoodModel
+from kzoo.networks.blocks import precision
+from kzoo.networks.hierarchy import HierarchyNetworks, standardized
+from kzoo.networks.ladder import ChainNetworks, LadderNetworks
+from kzoo.networks.vdvae import VDVAENetworks
+from kzoo.parts.densities import log_mean_exp, normal_kl, normal_log_density
+from kzoo.parts.likelihoods import LIKELIHOODS, Likelihood
 
-NORMALIZATIONS = ("batch", "layer", None)
-BUILDERS = {"chain": build_chain, "deep": build_deep, "ladder": build_ladder}
-DEFAULTS = {
-    "chain": {
-        "latent_dims": (100, 50),
-        "widths": (200, 100),
-        "activation": "tanh",
-        "normalization": None,
-    },
-    "deep": {
-        "latent_dims": (1, 2, 4, 16),
-        "widths": (32, 32, 32, 64),
-        "activation": "gelu",
-        "normalization": None,
-    },
-    "ladder": {
-        "latent_dims": (64, 32, 16, 8, 4),
-        "widths": (512, 256, 128, 64, 32),
-        "activation": "leaky_relu",
-        "normalization": "batch",
-    },
-}
+NETWORKS = {"chain": ChainNetworks, "deep": VDVAENetworks, "ladder": LadderNetworks}
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class HVAE(LikelihoodVerbs, GenerativeModel):
+class HVAE(LikelihoodModel):
     """Hierarchical VAE (arXiv:1602.02282, arXiv:2011.10650): layers of latents.
 
     Layers are counted from the image up. Logs `loss`, the negative bound of `samples`
@@ -69,32 +43,26 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
 
     Args:
         image_shape: `(height, width, channels)`.
-        latent_dims: number of latents of each layer; for `"deep"` channels of the maps
-            of latents at each resolution, and last the number of latents at the top.
         architecture: `"ladder"`, dense; `"deep"`, convolutional, where each resolution
             has half the sides of the one before and several layers, and the top layer
             is a vector; or `"chain"`, dense, whose posterior goes from the image up.
+            Or an object with other sizes: `LadderNetworks((16, 8), (128, 64))` or
+            `ChainNetworks` of `kzoo.networks.ladder`, `VDVAENetworks` of
+            `kzoo.networks.vdvae`.
         likelihood: of pixels, as in `VAE`.
-        widths: of the two hidden layers of each layer of latents; for `"deep"` the
-            channels at each resolution, and last the features of the top layer.
         samples: latents drawn for an image in a step, as in `IWAE`. 1 is the ELBO.
-        likelihood_scale: of `"gaussian"` or `"laplace"`, as in `VAE`.
-        activation: of the hidden layers, a name that Keras knows.
-        normalization: of the hidden layers of `"ladder"` and `"chain"`: `"batch"`,
-            `"layer"` or None. `"auto"` is the papers': `"batch"` for the ladder.
-        blocks: layers of latents at each resolution of `"deep"`.
-        binarize: whether pixels are drawn as 0 or 1 in each step, as in `VAE`.
-        warmup_steps: steps over which the weight of the KL divergence grows from 0.
+        warmup_steps: steps over which the weight of the KL divergence grows linearly
+            from 0.
         free_bits: nats of the KL divergence that each layer has for free, on average
             over the batch (Kingma et al., arXiv:1606.04934).
         num_classes: number of labels to condition all networks on, or None.
+        **kwargs: `optimizers`, `name`, `dtype`: see `kzoo.base.PhasedModel`.
 
     Example:
 
     >>> images, _ = kzoo.data.load("digits")
-    >>> model = kzoo.models.HVAE(
-    ...     image_shape=(8, 8, 1), latent_dims=(16, 8), widths=(128, 64)
-    ... )
+    >>> networks = LadderNetworks(latent_dims=(16, 8), widths=(128, 64))
+    >>> model = kzoo.models.HVAE(image_shape=(8, 8, 1), architecture=networks)
     >>> model.compile()
     >>> model.fit(images, epochs=20)
     >>> model.sample(16).shape
@@ -104,80 +72,34 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
     def __init__(
         self,
         image_shape,
-        latent_dims=None,
         architecture="ladder",
         likelihood="bernoulli",
-        widths=None,
         samples=1,
-        likelihood_scale=None,
-        activation=None,
-        normalization="auto",
-        blocks=2,
-        binarize=False,
         warmup_steps=0,
         free_bits=0.0,
         num_classes=None,
         **kwargs,
     ):
-        defaults = DEFAULTS[checks.one_of("architecture", architecture, DEFAULTS)]
-        latent_dims = defaults["latent_dims"] if latent_dims is None else latent_dims
-        widths = check_widths(defaults["widths"] if widths is None else widths)
-        latent_dims = check_layers(architecture, latent_dims, widths)
-        image_shape = checks.image_shape(image_shape)
-        blocks = checks.positive_int("blocks", blocks)
-        shapes = layer_shapes(architecture, image_shape, latent_dims, blocks)
-        latent_dim = sum(math.prod(shape) for shape in shapes)
-        super().__init__(image_shape, latent_dim, num_classes, **kwargs)
-        self.architecture = architecture
-        self.latent_dims, self.widths, self.blocks = latent_dims, widths, blocks
-        self.layer_shapes = shapes
+        shape = media.image_shape(image_shape)
+        networks = config.part(
+            "architecture", architecture, HierarchyNetworks, NETWORKS
+        )
+        layer_shapes = networks.layer_shapes(shape)
+        latent_dim = sum(map(math.prod, layer_shapes))
+        super().__init__(shape, latent_dim, num_classes, **kwargs)
+        self.architecture, self.layer_shapes = networks, layer_shapes
+        self.likelihood = config.part("likelihood", likelihood, Likelihood, LIKELIHOODS)
         self.samples = checks.positive_int("samples", samples)
-        self.likelihood, self.likelihood_scale = likelihood, likelihood_scale
-        self.pixels = likelihood_called(likelihood, likelihood_scale)
-        self.activation = defaults["activation"] if activation is None else activation
-        if normalization == "auto":
-            normalization = defaults["normalization"]
-        self.normalization = normalization
-        self.binarize = bool(binarize)
         self.warmup_steps, self.free_bits = warmup_steps, free_bits
-        self.check_options()
-        self.encoder, self.decoder = self.build_networks()
-        names = [f"kl_{i + 1}" for i in range(len(shapes))]
+        with precision(self.dtype_policy):
+            self.encoder = networks.encoder(shape, num_classes)
+            self.decoder = networks.decoder(shape, num_classes, self.likelihood)
+        names = [f"kl_{i + 1}" for i in range(len(layer_shapes))]
         self.watch("loss", "reconstruction", "kl", *names)
         self.built = True
 
-    def check_options(self):
-        known = (None,) if self.architecture == "deep" else NORMALIZATIONS
-        checks.one_of("normalization", self.normalization, known)
-        if self.binarize and self.likelihood != "bernoulli":
-            raise ValueError(
-                "binarize=True makes pixels 0 or 1. Expected likelihood='bernoulli'. "
-                f"Received: likelihood={self.likelihood!r}."
-            )
-
-    def build_networks(self):
-        own = {"normalization": self.normalization}
-        if self.architecture == "deep":
-            own = {"blocks": self.blocks}
-        with networks.precision(self.dtype_policy):
-            return BUILDERS[self.architecture](
-                self.image_shape,
-                self.latent_dims,
-                self.widths,
-                self.num_classes,
-                self.pixels,
-                activation=self.activation,
-                **own,
-            )
-
     def default_optimizer(self):
-        if self.architecture == "deep":
-            return keras.optimizers.AdamW(
-                1e-3, weight_decay=0.01, beta_2=0.9, global_clipnorm=200.0
-            )
-        # The chain's is that of IWAE.
-        epsilon = 1e-4 if self.architecture == "chain" else 1e-7
-        return keras.optimizers.Adam(1e-3, epsilon=epsilon)
+        return self.architecture.optimizer()
 
     @backend.portable_step
     def train_step(self, images, labels=None):
@@ -189,13 +111,11 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
         return self.report(logs, images)
 
     def negative_bound(self, images, labels=None, training=True):
-        if self.binarize:
-            draws = self.noise(ops.shape(images), backend.uniform)
-            images = ops.cast(draws < images, "float32")
+        images = self.likelihood.binarized(images, self.noise)
         noise = self.noise((ops.shape(images)[0], self.samples, self.latent_dim))
         evidence, kls = self.parts(images, noise, labels, training, self.closed_form)
-        beta = self.grown(self.warmup_steps, training)
-        bound = ops.mean(losses.log_mean_exp(evidence - beta * sum(kls)))
+        beta = self.ramp(self.warmup_steps, training)
+        bound = ops.mean(log_mean_exp(evidence - beta * sum(kls)))
         by_layer = [ops.mean(kl) for kl in kls]
         missing = [ops.relu(self.free_bits - kl) for kl in by_layer]
         loss = beta * sum(missing) - bound
@@ -206,14 +126,14 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
     @property
     def closed_form(self):
         """Whether KL divergences are taken given the layers above, without sampling."""
-        return self.samples == 1 and self.architecture != "chain"
+        return self.samples == 1 and self.architecture.closed_form
 
     def parts(self, images, noise, labels, training=False, closed_form=False):
         """log p(images | latents) and each layer's KL, `(batch, samples)` in nats."""
         samples = ops.shape(noise)[1]
         outputs, drawn = self.inferred(images, noise, labels, training)
         images = ops.repeat(images, samples, axis=0)
-        evidence = -self.pixels.negative_log_likelihood(images, outputs)
+        evidence = -self.likelihood.negative_log_likelihood(images, outputs)
         kls = [divergence(*layer, closed_form) for layer in drawn]
         evidence, *kls = [ops.reshape(x, (-1, samples)) for x in (evidence, *kls)]
         return evidence, kls
@@ -230,8 +150,9 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
         )
         labels = None if labels is None else ops.repeat(labels, samples, axis=0)
         noise = self.by_layer(ops.reshape(noise, (-1, self.latent_dim)))
-        if self.architecture == "chain":
-            features = self.encoder.upward(features, noise, labels, training)
+        features = self.architecture.upward(
+            self.encoder, features, noise, labels, training
+        )
         outputs, drawn = self.decoder(noise, labels, features, training=training)
         return ops.cast(outputs, "float32"), drawn
 
@@ -246,13 +167,8 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
         return ops.stack([evidence, -sum(kls)])
 
     def _log_weights(self, images, samples, labels, seed):
-        # The maps of the deep one fill the memory sooner.
-        rows = 1024 if self.architecture == "deep" else 4096
+        rows = self.architecture.rows
         return super()._log_weights(images, samples, labels, seed, rows)
-
-    def call(self, inputs, training=False):
-        images, labels = inputs if self.num_classes else (inputs, None)
-        return self.reconstruct_batch(checks.unit_range(images), labels)
 
     def encode_batch(self, images, labels=None):
         noise = ops.zeros((ops.shape(images)[0], 1, self.latent_dim))
@@ -261,29 +177,7 @@ class HVAE(LikelihoodVerbs, GenerativeModel):
 
     def generate_batch(self, latents, labels=None):
         outputs, _ = self.decoder(self.by_layer(latents), labels)
-        return self.pixels.mean(ops.cast(outputs, "float32"))
-
-    def reconstruct_batch(self, images, labels=None):
-        return self.generate_batch(self.encode_batch(images, labels), labels)
-
-    def get_config(self):
-        config = super().get_config()
-        del config["latent_dim"]
-        return {
-            **config,
-            "latent_dims": self.latent_dims,
-            "architecture": self.architecture,
-            "likelihood": self.likelihood,
-            "widths": self.widths,
-            "samples": self.samples,
-            "likelihood_scale": self.likelihood_scale,
-            "activation": self.activation,
-            "normalization": self.normalization,
-            "blocks": self.blocks,
-            "binarize": self.binarize,
-            "warmup_steps": self.warmup_steps,
-            "free_bits": self.free_bits,
-        }
+        return self.likelihood.mean(ops.cast(outputs, "float32"))
 
 
 def divergence(latents, posterior, prior, closed_form):
@@ -298,7 +192,7 @@ def divergence(latents, posterior, prior, closed_form):
     if closed_form:
         return normal_kl_between(*parameters)
     posterior, prior = parameters[:2], parameters[2:]
-    log_density = losses.normal_log_density
+    log_density = normal_log_density
     return log_density(latents, *posterior) - log_density(latents, *prior)
 
 
@@ -308,4 +202,4 @@ def normal_kl_between(mean, log_var, prior_mean, prior_log_var):
     The formula for N(0, I), in units of the prior.
     """
     mean = standardized(mean, (prior_mean, prior_log_var))
-    return losses.normal_kl(mean, log_var - prior_log_var)
+    return normal_kl(mean, log_var - prior_log_var)

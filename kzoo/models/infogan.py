@@ -15,10 +15,37 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kzoo import checks, losses
+from kzoo import checks, config
 from kzoo.models.gan import GAN
-from kzoo.networks import features, network
+from kzoo.networks.architectures import GAN_NETWORKS
+from kzoo.networks.blocks import GANNetworks, features, network
 from kzoo.networks.dcgan import batch_norm
+from kzoo.parts.densities import normal_cdf, normal_log_density
+from kzoo.parts.priors import Prior
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class InfoGANNetworks(GANNetworks):
+    """Networks of `GAN`, with the posterior Q as two more heads of the discriminator.
+
+    Args:
+        networks: those of `GAN`, a name or an object.
+        categories: number of values of the categorical code.
+        continuous: number of continuous codes.
+    """
+
+    def __init__(self, networks="dcgan", categories=10, continuous=2):
+        super().__init__()
+        self.networks = config.part("architecture", networks, GANNetworks, GAN_NETWORKS)
+        self.categories = checks.positive_int("categories", categories)
+        self.continuous = checks.positive_int("continuous", continuous)
+
+    def generator(self, image_shape, latent_dim, num_classes=None):
+        return self.networks.generator(image_shape, latent_dim, num_classes)
+
+    def discriminator(self, image_shape, num_classes=None):
+        plain = self.networks.discriminator(image_shape, num_classes)
+        return add_posterior_heads(plain, self.categories, self.continuous)
 
 
 def add_posterior_heads(discriminator, categories, continuous):
@@ -35,26 +62,51 @@ def add_posterior_heads(discriminator, categories, continuous):
     return network(discriminator.inputs, outputs, "discriminator")
 
 
+class Codes(Prior):
+    """Normal numbers, a one-hot category, and codes uniform in [-1, 1], side by side.
+
+    Args:
+        categories: number of values of the category.
+        continuous: number of codes.
+    """
+
+    def __init__(self, categories, continuous):
+        super().__init__()
+        self.categories, self.continuous = categories, continuous
+
+    def call(self, normal, labels=None):
+        # The largest of the numbers in a category's places is each alike often.
+        noise, category, codes = self.split(normal)
+        category = ops.one_hot(ops.argmax(category, axis=-1), self.categories)
+        return ops.concatenate([noise, category, 2 * normal_cdf(codes) - 1], axis=-1)
+
+    def split(self, latents):
+        """Noise, one-hot category and continuous codes of `(batch, latent_dim)`."""
+        noise = self.latent_dim - self.categories - self.continuous
+        return ops.split(latents, [noise, noise + self.categories], axis=-1)
+
+
 @keras.saving.register_keras_serializable("kzoo")
 class InfoGAN(GAN):
     """InfoGAN (arXiv:1606.03657): some latents come to mean something, without labels.
 
-    The latents are `noise_dim` normal numbers, a one-hot category and `continuous`
-    codes from [-1, 1], in this order. Logs `discriminator_loss`, `generator_loss` and
+    The latents are normal numbers, a one-hot category and `continuous` codes from
+    [-1, 1], in this order. Logs `discriminator_loss`, `generator_loss` and
     `mutual_information`, the bound L_I in nats: at most log(categories) for the
     category, and -0.23, or log(2 / sqrt(2 pi)), for each continuous code, as unit
     variance is too wide for them.
 
     Args:
         image_shape: `(height, width, channels)`, with even sides for `"dcgan"`.
-        noise_dim: number of latents without a meaning.
+        latent_dim: number of latents, those of the codes included.
         categories: number of values of the categorical code.
         continuous: number of continuous codes.
         information_weight: what the bound is multiplied by, the paper's lambda.
         architecture: of both networks, as in `GAN`.
         discriminator: your own `keras.Model` from images in [0, 1] to `[logit, category
             logits, means]`, `(batch, 1)`, `(batch, categories)`, `(batch, continuous)`.
-        **kwargs: any other argument of `GAN` but `latent_dim` and `num_classes`.
+        **kwargs: any other argument of `GAN`. Labels are none of them: InfoGAN finds
+            classes by itself.
 
     Example:
 
@@ -68,7 +120,7 @@ class InfoGAN(GAN):
     def __init__(
         self,
         image_shape,
-        noise_dim=62,
+        latent_dim=74,
         categories=10,
         continuous=2,
         information_weight=1.0,
@@ -81,26 +133,26 @@ class InfoGAN(GAN):
                 f"number. Received: num_classes={kwargs['num_classes']!r}. For images "
                 "with labels, take CGAN or ACGAN."
             )
-        # Before the networks, which they shape.
-        self.noise_dim = checks.positive_int("noise_dim", noise_dim)
-        self.categories = checks.positive_int("categories", categories)
-        self.continuous = checks.positive_int("continuous", continuous)
+        with_heads = InfoGANNetworks(architecture, categories, continuous)
+        check_noise(latent_dim, categories, continuous)
+        super().__init__(image_shape, latent_dim, with_heads, **kwargs)
+        self.architecture = with_heads.networks
+        self.categories, self.continuous = categories, continuous
         self.information_weight = information_weight
-        latent_dim = self.noise_dim + self.categories + self.continuous
-        super().__init__(image_shape, latent_dim, architecture, **kwargs)
+        self.set_prior(Codes(categories, continuous))
 
-    def add_discriminator(self, own, build):
-        def build_with_heads(*arguments):
-            plain = build(*arguments)
-            return add_posterior_heads(plain, self.categories, self.continuous)
-
-        outputs = [(1,), (self.categories,), (self.continuous,)]
+    def add_discriminator(self, own):
+        networks = self.architecture
         self.add_network(
-            "discriminator", own, build_with_heads, self.image_shape, outputs
+            "discriminator",
+            own,
+            lambda: networks.discriminator(self.image_shape),
+            self.image_shape,
+            [(1,), (networks.categories,), (networks.continuous,)],
         )
 
-    def watch(self, *names):
-        super().watch(*names, "mutual_information")
+    def further_logs(self):
+        return [*super().further_logs(), "mutual_information"]
 
     def default_optimizer(self):
         return {
@@ -108,58 +160,19 @@ class InfoGAN(GAN):
             "generator": keras.optimizers.Adam(1e-3, beta_1=0.5),
         }
 
-    def prior(self, normal):
-        """The largest of the numbers in a category's places is each alike often."""
-        noise, category, codes = self.split(normal)
-        category = ops.one_hot(ops.argmax(category, axis=-1), self.categories)
-        uniform = ops.erf(codes / math.sqrt(2))
-        return ops.concatenate([noise, category, uniform], axis=-1)
-
-    def split(self, latents):
-        """Noise, one-hot category and continuous codes of `(batch, latent_dim)`."""
-        ends = [self.noise_dim, self.noise_dim + self.categories]
-        return ops.split(latents, ends, axis=-1)
-
-    def discriminator_loss(self, images, labels=None, training=True):
-        latents = self.latents_like(images)
-        fakes = ops.stop_gradient(self.fakes(latents, labels, training))
-        images, fakes = (self.augmented(x, training) for x in (images, fakes))
-        real = self.logits(images, labels, training)
-        fake, *posterior = self.judged(fakes, training)
-        information = self.mutual_information(latents, *posterior)
-        penalties = self.penalties(images, fakes, labels, training)
-        loss = self.game.discriminator(real, fake)
-        loss = loss - self.information_weight * information
-        loss = loss + self.penalty_weight * sum(penalties.values())
-        logs = {"discriminator_loss": loss, "mutual_information": information}
-        return loss, {**logs, **penalties, **self.adapt_augmentation(real, training)}
-
-    def generator_loss(self, images, labels=None, training=True):
-        latents = self.latents_like(images)
-        fakes = self.augmented(self.fakes(latents, labels, training), training)
-        fake, *posterior = self.judged(fakes, training)
-        real = None
-        if self.game.relativistic:
-            real = self.logits(self.augmented(images, training), labels, training)
-        information = self.mutual_information(latents, *posterior)
-        loss = self.game.generator(real, fake) - self.information_weight * information
-        return loss, {"generator_loss": loss}
+    def head_loss(self, real, fake, latents, labels):
+        """-lambda L_I of equation 6; real images have no codes to tell."""
+        information = self.mutual_information(latents, *fake)
+        loss = -self.information_weight * information
+        return loss, {"mutual_information": information}
 
     def mutual_information(self, latents, logits, means):
         """L_I = E[log Q(codes | image)] + H(codes) in nats: equation 5."""
-        _, category, codes = self.split(latents)
+        _, category, codes = self.prior.split(latents)
         log_q = ops.sum(category * ops.log_softmax(logits), axis=-1)
-        log_q = log_q + losses.normal_log_density(codes, means)
+        log_q = log_q + normal_log_density(codes, means)
         entropy = math.log(self.categories) + self.continuous * math.log(2)
         return ops.mean(log_q) + entropy
-
-    def logits(self, images, labels, training):
-        return self.judged(images, training)[0]
-
-    def judged(self, images, training):
-        """The logit and the parameters of Q, as in `add_posterior_heads`, float32."""
-        outputs = self.discriminator(images, training=training)
-        return [ops.cast(output, "float32") for output in outputs]
 
     def traversal(self, code=0, columns=10, seed=0):
         """Latents of a picture of what the codes mean, as in figure 2 of the paper.
@@ -178,20 +191,19 @@ class InfoGAN(GAN):
         >>> SampleGrid("run/code_0", model.traversal(0), columns=10)
         """
         rows, images = self.categories, self.categories * columns
-        noise = self.draw_latents(1, seed)[:, : self.noise_dim]
+        noise = self.draw_latents(1, seed)[:, : -self.categories - self.continuous]
         category = np.repeat(np.eye(rows), columns, axis=0)
         codes = np.zeros((images, self.continuous))
         codes[:, code] = np.tile(np.linspace(-2, 2, columns), rows)
         parts = [noise.repeat(images, axis=0), category, codes]
         return np.concatenate(parts, axis=1).astype("float32")
 
-    def get_config(self):
-        config = super().get_config()
-        del config["latent_dim"]  # a sum of these
-        return {
-            **config,
-            "noise_dim": self.noise_dim,
-            "categories": self.categories,
-            "continuous": self.continuous,
-            "information_weight": self.information_weight,
-        }
+
+def check_noise(latent_dim, categories, continuous):
+    """Raises a `ValueError` unless there are latents beside those of the codes."""
+    if latent_dim <= categories + continuous:
+        raise ValueError(
+            f"Expected latent_dim above {categories + continuous}, the latents of "
+            f"categories={categories} and continuous={continuous}. Received: "
+            f"latent_dim={latent_dim}."
+        )

@@ -7,30 +7,66 @@ place where `sample` will draw.
 """
 
 import keras
-from keras import ops
 
-from kzoo import checks, losses
+from kzoo import checks
 from kzoo.models.vae import VAE
+from kzoo.parts.densities import KERNELS, maximum_mean_discrepancy
+from kzoo.parts.divergences import KL
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class InfoVAE(VAE):
+class KLAndMMD(KL):
+    """(1 - alpha) kl + (alpha + scale - 1) mmd: Zhao et al., arXiv:1706.02262, eq. 6.
+
+    `kl` is weighted as by `KL`, the model's `beta` included. Logs `mmd` too, the
+    squared discrepancy of latents and prior, about 0 where they are spread alike.
+
+    Args:
+        alpha: 0 keeps the KL divergence, 1 leaves it out (the paper's MMD-VAE).
+        scale: the paper's lambda: how much the discrepancy weighs.
+        kernel: `"rbf"` or `"imq"`; see `kzoo.parts.densities`.
+        **kwargs: those of `KL`.
+    """
+
+    logs = ("kl", "mmd")
+
+    def __init__(self, alpha=0.0, scale=1000.0, kernel="rbf", **kwargs):
+        super().__init__(**kwargs)
+        self.alpha, self.scale = alpha, scale
+        self.kernel = checks.one_of("kernel", kernel, KERNELS)
+
+    def __call__(self, model, parameters, latents, log_density, training):
+        drawn = parameters, latents, log_density
+        weighted, logs = super().__call__(model, *drawn, training)
+        prior = model.latents_like(latents)
+        mmd = maximum_mean_discrepancy(latents, prior, KERNELS[self.kernel])
+        loss = (1 - self.alpha) * weighted + (self.alpha + self.scale - 1) * mmd
+        return loss, {**logs, "mmd": mmd}
+
+
+def InfoVAE(
+    image_shape,
+    latent_dim=10,
+    architecture="mlp",
+    likelihood="bernoulli",
+    divergence=None,
+    name="InfoVAE",
+    **kwargs,
+):
     """InfoVAE (arXiv:1706.02262): latents that say more of the image.
 
     Logs `loss`, `reconstruction` and `kl` as `VAE` does, and `mmd`, the squared
-    discrepancy, about 0 where latents are spread like the prior. The loss is
-    reconstruction + (1 - alpha) kl + (alpha + scale - 1) mmd.
+    discrepancy, about 0 where latents are spread like the prior.
 
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
         architecture: `"mlp"` or `"conv"`, as in `VAE`.
         likelihood: of pixels, as in `VAE`.
-        alpha: 0 keeps the KL divergence, 1 leaves it out (the paper's MMD-VAE).
-        scale: the paper's lambda: how much the discrepancy weighs.
-        kernel: `"rbf"` or `"imq"`, as in `WAE`.
-        **kwargs: any other argument of `VAE` that is not of its KL divergence: it has
-            no `beta`, `warmup_steps`, `capacity` or `free_bits`.
+        divergence: None means `KLAndMMD()`: alpha 0, lambda 1000 and the kernel
+            `"rbf"`.
+        name: what reports call it.
+        **kwargs: any other argument of `VAE`.
 
     Example:
 
@@ -39,40 +75,12 @@ class InfoVAE(VAE):
     >>> model.compile()
     >>> model.fit(images, epochs=20)
     """
-
-    fixed = ("beta", "warmup_steps", "capacity", "capacity_steps", "free_bits")
-
-    def __init__(
-        self,
+    return VAE(
         image_shape,
-        latent_dim=10,
-        architecture="mlp",
-        likelihood="bernoulli",
-        alpha=0.0,
-        scale=1000.0,
-        kernel="rbf",
+        latent_dim,
+        architecture,
+        likelihood,
+        divergence=divergence or KLAndMMD(),
+        name=name,
         **kwargs,
-    ):
-        self.refuse(kwargs)
-        super().__init__(image_shape, latent_dim, architecture, likelihood, **kwargs)
-        self.alpha, self.scale = alpha, scale
-        self.kernel = checks.one_of("kernel", kernel, losses.KERNELS)
-
-    def watch(self, *names):
-        super().watch(*names, "mmd")
-
-    def regularization(self, parameters, latents, log_density, labels, training):
-        kl, _ = self.divergence(parameters, latents, log_density)
-        normal = self.noise((ops.shape(latents)[0], self.prior_size))
-        kernel = losses.KERNELS[self.kernel]
-        mmd = losses.maximum_mean_discrepancy(latents, self.prior(normal), kernel)
-        loss = (1 - self.alpha) * kl + (self.alpha + self.scale - 1) * mmd
-        return loss, {"kl": kl, "mmd": mmd}
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "alpha": self.alpha,
-            "scale": self.scale,
-            "kernel": self.kernel,
-        }
+    )

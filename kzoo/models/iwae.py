@@ -4,7 +4,8 @@ The VAE's networks with a tighter bound: the logarithm of a mean of k importance
 (equation 8). The more samples, the less the gradient of the encoder says (Rainforth et
 al., arXiv:1802.04537); two estimators without that fault may be chosen: STL of Roeder
 et al., arXiv:1703.09194, which leaves out a part whose mean is 0 for a bound of one
-sample, and DReG of Tucker et al., arXiv:1810.04152, which is right for any number.
+sample, and DReG of Tucker et al., arXiv:1810.04152, which is right for any number of
+samples of IWAE's bound (of MIWAE's and CIWAE's it is an approximation).
 Differs from the paper: one layer of latents, and the rate of Adam does not fall unless
 you let it, as benchmarks/likelihood.py does.
 """
@@ -12,10 +13,36 @@ you let it, as benchmarks/likelihood.py does.
 import keras
 from keras import ops
 
-from kzoo import checks, losses
+from kzoo import checks, config
+from kzoo.config import Part
 from kzoo.models.vae import VAE
+from kzoo.networks.autoencoder import MLPEncoderDecoder
+from kzoo.parts.densities import log_mean_exp, normal_log_density
+from kzoo.parts.divergences import KL, check_normal
+from kzoo.parts.likelihoods import Bernoulli
 
 GRADIENTS = ("dreg", "reparameterized", "stl")
+
+
+class Bound(Part):
+    """A bound of log p(image), made of the importance weights of its latents."""
+
+    groups = 1  # of latents, which are `samples` in each group
+
+    def __call__(self, log_weights):
+        """In nats, the mean over images: `(batch, groups * samples)` to a scalar."""
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class ImportanceBound(Bound):
+    """log of the mean weight: Burda et al., arXiv:1509.00519, equation 8."""
+
+    def __call__(self, log_weights):
+        return ops.mean(log_mean_exp(log_weights))
+
+
+BOUNDS = {"importance": ImportanceBound}
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -32,11 +59,11 @@ class IWAE(VAE):
         samples: k, the latents drawn for an image in a step. 1 is a VAE.
         gradient: `"reparameterized"`, that of the bound itself; or for the encoder
             `"stl"` or `"dreg"`, which runs the decoder twice.
-        widths: layer widths from image to latents; the decoder mirrors them.
-        activation: of the hidden layers, a name that Keras knows.
-        binarize: whether pixels are drawn as 0 or 1 in each step, as in `VAE`.
-        **kwargs: any other argument of `VAE` that is not of its KL divergence: it has
-            no `beta`, `kl`, `warmup_steps`, `capacity` or `free_bits`.
+        bound: `"importance"`, or an object such as those of `MIWAE` and `CIWAE`.
+        architecture: as in `VAE`. None means the paper's.
+        likelihood: as in `VAE`. None means `Bernoulli(binarize=True)`.
+        **kwargs: any other argument of `VAE`. `beta` and `KL(warmup_steps=...)` weigh
+            log p(latents) - log q(latents | image) in each importance weight.
 
     Example:
 
@@ -47,77 +74,85 @@ class IWAE(VAE):
     >>> model.log_likelihood(images, samples=5000).mean()
     """
 
-    fixed = ("beta", "kl", "warmup_steps", "capacity", "capacity_steps", "free_bits")
-
     def __init__(
         self,
         image_shape,
         latent_dim=50,
         samples=5,
         gradient="reparameterized",
-        widths=(200, 200),
-        activation="tanh",
-        binarize=True,
+        bound="importance",
+        architecture=None,
+        likelihood=None,
         **kwargs,
     ):
-        self.refuse(kwargs)
         super().__init__(
             image_shape,
             latent_dim,
-            widths=widths,
-            activation=activation,
-            binarize=binarize,
+            paper_networks() if architecture is None else architecture,
+            Bernoulli(binarize=True) if likelihood is None else likelihood,
             **kwargs,
         )
         self.samples = checks.positive_int("samples", samples)
         self.gradient = checks.one_of("gradient", gradient, GRADIENTS)
-        if gradient != "reparameterized" and self.posterior_name != "normal":
-            raise ValueError(
-                "gradient='stl' and 'dreg' need the density of given latents. Expected "
-                f"posterior='normal'. Received: posterior={self.posterior_name!r}, "
-                f"gradient={gradient!r}."
-            )
+        self.bound = config.part("bound", bound, Bound, BOUNDS)
+        check_weights(self)
 
     def default_optimizer(self):
         return keras.optimizers.Adam(1e-3, epsilon=1e-4)
 
     def negative_elbo(self, images, labels=None, training=True):
-        images = self.binarized(images)
-        noise = self.latent_noise(images)
-        evidence, prior = self.weighted(images, noise, labels, training)
-        loss = -self.bound(evidence + prior)
+        images = self.likelihood.binarized(images, self.noise)
+        evidence, prior = importance_weights(
+            self, images, self.samples * self.bound.groups, labels, training
+        )
+        loss = -self.bound(evidence + weight_of_prior(self, training) * prior)
         logs = {"reconstruction": -ops.mean(evidence), "kl": -ops.mean(prior)}
         return loss, {"loss": loss, **logs}
 
-    @property
-    def draws_per_image(self):
-        return self.samples
 
-    def latent_noise(self, images):
-        rows = ops.shape(images)[0]
-        return self.noise((rows, self.draws_per_image, self.latent_dim))
+def paper_networks():
+    """The networks of Burda et al.: 200-200 tanh units on each side."""
+    return MLPEncoderDecoder((200, 200), "tanh")
 
-    def bound(self, log_weights):
-        """Equation 8, a mean over images, of `(batch, samples)` to a scalar."""
-        return ops.mean(losses.log_mean_exp(log_weights))
 
-    def weighted(self, images, noise, labels, training):
-        """`log_weights`, `(batch, samples)` each, with the estimator's gradients."""
-        if self.gradient == "reparameterized" or not training:
-            return self.log_weights(images, noise, labels, training)
-        parameters, latents, log_density = self.draws(images, noise, labels, training)
-        if self.gradient == "dreg":
-            weights = sum(self.weigh(images, latents, log_density, labels, training))
-            share = ops.reshape(ops.softmax(weights, axis=-1), (-1, 1))
-            latents = scale_gradient(latents, ops.stop_gradient(share))
-        # The encoder learns by where the latents are, not by how they are judged.
-        fixed = [ops.stop_gradient(p) for p in parameters]
-        log_density = losses.normal_log_density(latents, *fixed)
-        return self.weigh(images, latents, log_density, labels, training)
+def importance_weights(model, images, samples, labels, training):
+    """`model.log_weights` of fresh latents, with the gradients of `model.gradient`."""
+    noise = model.noise((ops.shape(images)[0], samples, model.latent_dim))
+    if model.gradient == "reparameterized" or not training:
+        return model.log_weights(images, noise, labels, training)
+    parameters, latents, log_density = model.draws(images, noise, labels, training)
+    if model.gradient == "dreg":
+        weights = sum(model.weigh(images, latents, log_density, labels, training))
+        share = ops.reshape(ops.softmax(weights, axis=-1), (-1, 1))
+        latents = scale_gradient(latents, ops.stop_gradient(share))
+    # The encoder learns by where the latents are, not by how they are judged.
+    fixed = [ops.stop_gradient(p) for p in parameters]
+    log_density = normal_log_density(latents, *fixed)
+    return model.weigh(images, latents, log_density, labels, training)
 
-    def get_config(self):
-        config = super().get_config()
-        return {**config, "samples": self.samples, "gradient": self.gradient}
+
+def weight_of_prior(model, training):
+    """What log p(latents) - log q(latents | image) is multiplied by: beta, ramped."""
+    return model.beta * model.ramp(model.divergence.warmup_steps, training)
+
+
+def check_weights(model):
+    """Raises a `ValueError` for what importance weights cannot be made with."""
+    received = model.divergence
+    if received != KL(warmup_steps=getattr(received, "warmup_steps", 0)):
+        raise ValueError(
+            f"{type(model).__name__} samples its bound. Expected divergence='kl' or "
+            f"KL(warmup_steps=...). Received: divergence={received!r}."
+        )
+    if model.gradient == "reparameterized":
+        return
+    check_normal(model, None, model.posterior)
+    if model.beta != 1 or model.divergence.warmup_steps:
+        raise ValueError(
+            f"gradient={model.gradient!r} is derived for beta=1. Expected "
+            "gradient='reparameterized', or beta=1 without warmup_steps. Received: "
+            f"beta={model.beta!r}, divergence={model.divergence!r}."
+        )
 
 
 def scale_gradient(tensor, factor):

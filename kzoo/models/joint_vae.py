@@ -6,35 +6,45 @@ each of the two kinds has a capacity of its own that grows while the model is tr
 On MNIST the paper's categories come to mean the digits, without labels.
 """
 
-import functools
 import math
 
 import keras
+import numpy as np
 from keras import layers, ops
 
-from kzoo import backend, checks, losses
-from kzoo.likelihoods import likelihood as likelihood_called
-from kzoo.networks import check_widths, network
-from kzoo.networks.autoencoder import ARCHITECTURES
-from kzoo.training import GenerativeModel
-from kzoo.verbs import AutoencoderVerbs
+from kzoo import backend, checks, config
+from kzoo.base import AutoencoderModel
+from kzoo.networks.autoencoder import ENCODER_DECODERS, EncoderDecoder
+from kzoo.networks.blocks import check_widths, network
+from kzoo.parts.densities import normal_draw, normal_kl
+from kzoo.parts.likelihoods import LIKELIHOODS, Likelihood
+from kzoo.parts.priors import Prior
 
 
-def build_encoder(
-    image_shape, latent_dim, widths, num_classes=None, build=None, categories=()
-):
-    """A VAE's encoder of the continuous latents, and logits of each category."""
-    continuous = latent_dim - sum(categories)
-    encoder = build(image_shape, continuous, widths, num_classes)
-    mean, log_var = encoder.outputs
-    features = encoder.get_layer("mean").input
-    heads = [layers.Dense(n, dtype="float32")(features) for n in categories]
-    logits = ops.concatenate(heads, axis=-1) if len(heads) > 1 else heads[0]
-    return network(encoder.inputs, [mean, log_var, logits], "encoder")
+class JointPrior(Prior):
+    """N(0, I) and uniform one-hot categories, side by side.
+
+    Args:
+        continuous_dim: number of continuous latents.
+        categories: how many values each category has.
+    """
+
+    def __init__(self, continuous_dim, categories):
+        super().__init__()
+        self.continuous_dim, self.categories = continuous_dim, categories
+
+    def call(self, normal, labels=None):
+        continuous, others = ops.split(normal, [self.continuous_dim], axis=-1)
+        # The largest of the numbers in a category's places is each equally often.
+        one_hot = [
+            ops.one_hot(ops.argmax(part, axis=-1), part.shape[-1])
+            for part in split(others, self.categories)
+        ]
+        return ops.concatenate([continuous, *one_hot], axis=-1)
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class JointVAE(AutoencoderVerbs, GenerativeModel):
+class JointVAE(AutoencoderModel):
     """JointVAE (arXiv:1804.00104): categories found beside continuous latents.
 
     Logs `loss`, `reconstruction`, `kl` of the continuous latents and `category_kl`, in
@@ -45,7 +55,8 @@ class JointVAE(AutoencoderVerbs, GenerativeModel):
         image_shape: `(height, width, channels)`.
         continuous_dim: number of continuous latents.
         categories: how many values each category has: `(10,)` is one of ten.
-        architecture: `"mlp"` or `"conv"`, which halves the sides once for each width.
+        architecture: `"mlp"`, or `"conv"`, which halves the sides once for each width;
+            or an object of `kzoo.networks.autoencoder`.
         likelihood: of pixels, as in `VAE`.
         gamma: weight of what the two divergences differ from their capacities by.
         capacity, category_capacity: nats that they are held at in the end. A category
@@ -53,12 +64,11 @@ class JointVAE(AutoencoderVerbs, GenerativeModel):
         capacity_steps: steps over which the capacities grow from 0.
         temperature: of the Gumbel-softmax: the smaller, the nearer draws are to
             one-hot, and the wilder is their gradient.
-        widths: layer widths from image to latents; the decoder mirrors them. Defaults
-            to `(400,)` for `"mlp"`, `(32, 64)` for `"conv"`.
         encoder: your own `keras.Model` from images in [0, 1] to
             `[mean, log_var, logits]`, the last one of all categories in a row.
         decoder: your own `keras.Model` from latents to the parameters of the
             likelihood, as in `VAE`.
+        **kwargs: `optimizers`, `name`, `dtype`: see `kzoo.base.PhasedModel`.
 
     Example:
 
@@ -81,35 +91,47 @@ class JointVAE(AutoencoderVerbs, GenerativeModel):
         category_capacity=5.0,
         capacity_steps=25_000,
         temperature=0.67,
-        widths=None,
         encoder=None,
         decoder=None,
         **kwargs,
     ):
-        self.continuous_dim = checks.positive_int("continuous_dim", continuous_dim)
-        self.categories = check_widths(categories)
-        latent_dim = self.continuous_dim + sum(self.categories)
-        super().__init__(image_shape, latent_dim, **kwargs)
-        checks.one_of("architecture", architecture, ARCHITECTURES)
-        from_images, build_decoder, default_widths = ARCHITECTURES[architecture]
-        self.architecture = architecture
-        self.widths = check_widths(default_widths if widths is None else widths)
-        self.likelihood, self.pixels = likelihood, likelihood_called(likelihood)
+        continuous_dim = checks.positive_int("continuous_dim", continuous_dim)
+        categories = check_widths(categories, "categories")
+        super().__init__(image_shape, continuous_dim + sum(categories), **kwargs)
+        self.continuous_dim, self.categories = continuous_dim, categories
+        self.architecture = config.part(
+            "architecture", architecture, EncoderDecoder, ENCODER_DECODERS
+        )
+        self.likelihood = config.part("likelihood", likelihood, Likelihood, LIKELIHOODS)
         self.gamma, self.temperature = gamma, temperature
         self.capacity, self.category_capacity = capacity, category_capacity
         self.capacity_steps = capacity_steps
-
-        code, shape = (self.continuous_dim,), self.image_shape
-        build = functools.partial(
-            build_encoder, build=from_images, categories=self.categories
-        )
-        outputs = [code, code, (sum(self.categories),)]
-        self.add_network("encoder", encoder, build, shape, outputs)
-        build = functools.partial(build_decoder, likelihood=self.pixels)
-        shape = (*shape[:2], self.pixels.parameters(shape[-1]))
-        self.add_network("decoder", decoder, build, (self.latent_dim,), shape)
+        self.set_prior(JointPrior(continuous_dim, categories))
+        self.add_networks(encoder, decoder)
         self.watch("loss", "reconstruction", "kl", "category_kl")
         self.built = True
+
+    def add_networks(self, encoder, decoder):
+        code, (height, width, channels) = (self.continuous_dim,), self.image_shape
+        self.add_network(
+            "encoder",
+            encoder,
+            lambda: with_categories(
+                self.architecture.encoder(self.image_shape, self.continuous_dim),
+                self.categories,
+            ),
+            self.image_shape,
+            [code, code, (sum(self.categories),)],
+        )
+        self.add_network(
+            "decoder",
+            decoder,
+            lambda: self.architecture.decoder(
+                self.image_shape, self.latent_dim, likelihood=self.likelihood
+            ),
+            (self.latent_dim,),
+            (height, width, self.likelihood.parameters(channels)),
+        )
 
     def default_optimizer(self):
         return keras.optimizers.Adam(5e-4)
@@ -123,82 +145,66 @@ class JointVAE(AutoencoderVerbs, GenerativeModel):
         return self.report(self.cost(images, training=False)[1], images)
 
     def cost(self, images, training=True):
-        mean, log_var, logits = self.posterior(images, training)
+        images = self.likelihood.binarized(images, self.noise)
+        mean, log_var, logits = self.posterior_parameters(images, training)
         latents = self.drawn(mean, log_var, logits)
         outputs = ops.cast(self.decoder(latents, training=training), "float32")
-        reconstruction = ops.mean(self.pixels.negative_log_likelihood(images, outputs))
-        kl = ops.mean(losses.normal_kl(mean, log_var))
-        category_kl = sum(map(uniform_kl, self.split(logits)))
-        most = sum(math.log(n) for n in self.categories)
-        category_capacity = min(self.category_capacity, most)
-        grown = self.grown(self.capacity_steps, training)
-        excess = ops.abs(kl - self.capacity * grown)
-        excess = excess + ops.abs(category_kl - category_capacity * grown)
-        loss = reconstruction + self.gamma * excess
+        nats = self.likelihood.negative_log_likelihood(images, outputs)
+        reconstruction = ops.mean(nats)
+        kl = ops.mean(normal_kl(mean, log_var))
+        category_kl = sum(map(uniform_kl, split(logits, self.categories)))
+        loss = reconstruction + self.gamma * self.excess(kl, category_kl, training)
         logs = {"loss": loss, "reconstruction": reconstruction}
         return loss, {**logs, "kl": kl, "category_kl": category_kl}
 
+    def excess(self, kl, category_kl, training):
+        """How far both divergences are from their capacities, in nats: a scalar."""
+        most = sum(math.log(n) for n in self.categories)
+        ramp = self.ramp(self.capacity_steps, training)
+        category_capacity = min(self.category_capacity, most) * ramp
+        return ops.abs(kl - self.capacity * ramp) + ops.abs(
+            category_kl - category_capacity
+        )
+
     def drawn(self, mean, log_var, logits):
         """Latents of one draw an image, `(batch, latent_dim)`, with gradients."""
-        normal = self.noise(ops.shape(mean))
-        continuous = mean + ops.exp(0.5 * log_var) * normal
+        continuous = normal_draw(mean, log_var, self.noise(ops.shape(mean)))
         draws = self.noise(ops.shape(logits), backend.uniform)
         gumbel = -ops.log(-ops.log(ops.clip(draws, 1e-7, 1 - 1e-7)))
         soft = [
-            ops.softmax(part / self.temperature) for part in self.split(logits + gumbel)
+            ops.softmax(part / self.temperature)
+            for part in split(logits + gumbel, self.categories)
         ]
         return ops.concatenate([continuous, *soft], axis=-1)
 
-    def split(self, logits):
-        """Those of each category, of tensors with all in a row."""
-        ends = [sum(self.categories[:i]) for i in range(1, len(self.categories))]
-        return ops.split(logits, ends, axis=-1) if ends else [logits]
-
-    def prior(self, normal):
-        """The largest of the numbers in a category's places is each alike often."""
-        continuous, others = ops.split(normal, [self.continuous_dim], axis=-1)
-        one_hot = [
-            ops.one_hot(ops.argmax(part, axis=-1), part.shape[-1])
-            for part in self.split(others)
-        ]
-        return ops.concatenate([continuous, *one_hot], axis=-1)
-
-    def posterior(self, images, training=False):
+    def posterior_parameters(self, images, training=False):
+        """Mean and log variance `(batch, continuous_dim)`, and all logits in a row."""
         outputs = self.encoder(images, training=training)
         return [ops.cast(output, "float32") for output in outputs]
 
-    def call(self, inputs, training=False):
-        return self.reconstruct_batch(checks.unit_range(inputs))
-
     def encode_batch(self, images, labels=None):
         """Posterior means: the categories' are their shares."""
-        mean, _, logits = self.posterior(images)
-        shares = [ops.softmax(part) for part in self.split(logits)]
+        mean, _, logits = self.posterior_parameters(images)
+        shares = [ops.softmax(part) for part in split(logits, self.categories)]
         return ops.concatenate([mean, *shares], axis=-1)
 
     def generate_batch(self, latents, labels=None):
         outputs = self.decoder(latents, training=False)
-        return self.pixels.mean(ops.cast(outputs, "float32"))
+        return self.likelihood.mean(ops.cast(outputs, "float32"))
 
-    def reconstruct_batch(self, images, labels=None):
-        return self.generate_batch(self.encode_batch(images))
 
-    def get_config(self):
-        config = super().get_config()
-        del config["latent_dim"], config["num_classes"]  # a sum of these; none
-        return {
-            **config,
-            "continuous_dim": self.continuous_dim,
-            "categories": self.categories,
-            "architecture": self.architecture,
-            "likelihood": self.likelihood,
-            "gamma": self.gamma,
-            "capacity": self.capacity,
-            "category_capacity": self.category_capacity,
-            "capacity_steps": self.capacity_steps,
-            "temperature": self.temperature,
-            "widths": self.widths,
-        }
+def with_categories(encoder, categories):
+    """A VAE's encoder that also puts out the logits of each category, in a row."""
+    features = encoder.get_layer("mean").input
+    heads = [layers.Dense(n, dtype="float32")(features) for n in categories]
+    logits = ops.concatenate(heads, axis=-1) if len(heads) > 1 else heads[0]
+    return network(encoder.inputs, [*encoder.outputs, logits], "encoder")
+
+
+def split(values, categories):
+    """The columns of each category, of a tensor with all of them in a row."""
+    ends = np.cumsum(categories)[:-1].tolist()
+    return ops.split(values, ends, axis=-1) if ends else [values]
 
 
 def uniform_kl(logits):

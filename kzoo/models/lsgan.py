@@ -7,22 +7,27 @@ stability. Differs from the paper: normal latents instead of uniform ones. Its L
 scenes of 112 pixels had deeper networks, 1024 latents, and Adam at 1e-3.
 """
 
-import keras
-
 from kzoo.models.gan import GAN
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class LSGAN(GAN):
+def LSGAN(
+    image_shape,
+    latent_dim=100,
+    architecture="dcgan",
+    loss="least_squares",
+    name="LSGAN",
+    **kwargs,
+):
     """Least squares GAN (arXiv:1611.04076): a gradient wherever the fakes are.
 
-    Logs `discriminator_loss` and `generator_loss`, half of mean squared errors.
+    `GAN` with DCGAN's networks and squared errors. Logs `discriminator_loss` and
+    `generator_loss`, half of mean squared errors.
 
     Args:
         image_shape: `(height, width, channels)`, with even sides for `"dcgan"`.
         latent_dim: number of latents.
-        architecture: of both networks, as in `GAN`.
-        loss: the game, as in `GAN`.
+        architecture, loss: as in `GAN`.
+        name: what reports call it.
         **kwargs: any other argument of `GAN`.
 
     Example:
@@ -30,19 +35,4 @@ class LSGAN(GAN):
     >>> model = kzoo.models.LSGAN(image_shape=(28, 28, 1))
     >>> model.compile()
     """
-
-    def __init__(
-        self,
-        image_shape,
-        latent_dim=100,
-        architecture="dcgan",
-        loss="least_squares",
-        **kwargs,
-    ):
-        super().__init__(image_shape, latent_dim, architecture, loss, **kwargs)
-
-    def default_optimizer(self):
-        return {
-            "discriminator": keras.optimizers.Adam(2e-4, beta_1=0.5),
-            "generator": keras.optimizers.Adam(2e-4, beta_1=0.5),
-        }
+    return GAN(image_shape, latent_dim, architecture, loss, name=name, **kwargs)

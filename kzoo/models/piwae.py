@@ -10,12 +10,62 @@ draw their latents anew, and the decoder's sees the encoder after its step.
 import keras
 from keras import ops
 
-from kzoo import backend, checks, losses
-from kzoo.models.iwae import IWAE
+from kzoo import backend, checks
+from kzoo.models.iwae import (
+    GRADIENTS,
+    IWAE,
+    Bound,
+    check_weights,
+    importance_weights,
+    paper_networks,
+    weight_of_prior,
+)
+from kzoo.models.vae import VAE
+from kzoo.parts.densities import log_mean_exp
+from kzoo.parts.divergences import check_normal
+from kzoo.parts.likelihoods import Bernoulli
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class MIWAE(IWAE):
+class GroupedBound(Bound):
+    """A mean of several of IWAE's bounds: MIWAE, arXiv:1802.04537, equation 8.
+
+    Args:
+        groups: how many, each of `samples` latents of its own; the paper's M.
+    """
+
+    def __init__(self, groups=8):
+        self.groups = checks.positive_int("groups", groups)
+
+    def __call__(self, log_weights):
+        samples = log_weights.shape[-1] // self.groups
+        shape = (-1, self.groups, samples)
+        return ops.mean(log_mean_exp(ops.reshape(log_weights, shape)))
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class MixedBound(Bound):
+    """beta times the ELBO, 1 - beta times IWAE's bound: CIWAE, arXiv:1802.04537, eq. 9.
+
+    Args:
+        elbo_share: the paper's beta, from 0, which is `IWAE`, to 1, which is `VAE`.
+    """
+
+    def __init__(self, elbo_share=0.05):
+        if not 0 <= elbo_share <= 1:
+            raise ValueError(
+                "Expected elbo_share to be a number from 0 to 1. Received: "
+                f"elbo_share={elbo_share!r}."
+            )
+        self.elbo_share = elbo_share
+
+    def __call__(self, log_weights):
+        elbo = ops.mean(log_weights)
+        tight = ops.mean(log_mean_exp(log_weights))
+        return self.elbo_share * elbo + (1 - self.elbo_share) * tight
+
+
+def MIWAE(image_shape, latent_dim=50, samples=8, groups=8, name="MIWAE", **kwargs):
     """Multiply importance weighted autoencoder (arXiv:1802.04537).
 
     Logs as `IWAE` does. The bound is a mean of `groups` of IWAE's, each of `samples`
@@ -26,6 +76,7 @@ class MIWAE(IWAE):
         latent_dim: number of latents.
         samples: latents of each bound, the paper's K.
         groups: how many bounds, its M.
+        name: what reports call it.
         **kwargs: any other argument of `IWAE`.
 
     Example:
@@ -35,25 +86,13 @@ class MIWAE(IWAE):
     >>> model.compile()
     >>> model.fit(images, epochs=20)
     """
-
-    def __init__(self, image_shape, latent_dim=50, samples=8, groups=8, **kwargs):
-        super().__init__(image_shape, latent_dim, samples, **kwargs)
-        self.groups = checks.positive_int("groups", groups)
-
-    @property
-    def draws_per_image(self):
-        return self.samples * self.groups
-
-    def bound(self, log_weights):
-        shape = (-1, self.groups, self.samples)
-        return ops.mean(losses.log_mean_exp(ops.reshape(log_weights, shape)))
-
-    def get_config(self):
-        return {**super().get_config(), "groups": self.groups}
+    bound = GroupedBound(groups)
+    return IWAE(image_shape, latent_dim, samples, bound=bound, name=name, **kwargs)
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class CIWAE(IWAE):
+def CIWAE(
+    image_shape, latent_dim=50, samples=64, elbo_share=0.05, name="CIWAE", **kwargs
+):
     """Combination importance weighted autoencoder (arXiv:1802.04537).
 
     Logs as `IWAE` does. The bound is beta times the ELBO and 1 - beta times IWAE's, of
@@ -64,6 +103,7 @@ class CIWAE(IWAE):
         latent_dim: number of latents.
         samples: latents of an image in a step, the paper's K.
         elbo_share: its beta, from 0, which is `IWAE`, to 1, which is `VAE`.
+        name: what reports call it.
         **kwargs: any other argument of `IWAE`.
 
     Example:
@@ -73,29 +113,12 @@ class CIWAE(IWAE):
     >>> model.compile()
     >>> model.fit(images, epochs=20)
     """
-
-    def __init__(
-        self, image_shape, latent_dim=50, samples=64, elbo_share=0.05, **kwargs
-    ):
-        super().__init__(image_shape, latent_dim, samples, **kwargs)
-        if not 0 <= elbo_share <= 1:
-            raise ValueError(
-                "Expected elbo_share to be a number from 0 to 1. Received: "
-                f"elbo_share={elbo_share!r}."
-            )
-        self.elbo_share = elbo_share
-
-    def bound(self, log_weights):
-        elbo = ops.mean(log_weights)
-        tight = super().bound(log_weights)
-        return self.elbo_share * elbo + (1 - self.elbo_share) * tight
-
-    def get_config(self):
-        return {**super().get_config(), "elbo_share": self.elbo_share}
+    bound = MixedBound(elbo_share)
+    return IWAE(image_shape, latent_dim, samples, bound=bound, name=name, **kwargs)
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class PIWAE(MIWAE):
+class PIWAE(VAE):
     """Partially importance weighted autoencoder (arXiv:1802.04537).
 
     Logs `encoder_loss` and `decoder_loss`, the negative bounds of the two phases, and
@@ -106,8 +129,9 @@ class PIWAE(MIWAE):
         latent_dim: number of latents.
         samples, groups: of the encoder's bound, as in `MIWAE`; the decoder's has all
             `samples * groups`.
-        **kwargs: any other argument of `IWAE` but `prior` and `posterior`, which are
-            normal: their weights would belong to neither network.
+        gradient, architecture, likelihood: as in `IWAE`.
+        **kwargs: any other argument of `VAE`. Prior and posterior are normal: weights
+            of theirs would belong to neither network.
 
     Example:
 
@@ -117,10 +141,29 @@ class PIWAE(MIWAE):
     >>> model.fit(images, epochs=20)
     """
 
-    fixed = (*IWAE.fixed, "prior", "components", "posterior")
-
-    def __init__(self, image_shape, latent_dim=50, samples=8, groups=8, **kwargs):
-        super().__init__(image_shape, latent_dim, samples, groups, **kwargs)
+    def __init__(
+        self,
+        image_shape,
+        latent_dim=50,
+        samples=8,
+        groups=8,
+        gradient="reparameterized",
+        architecture=None,
+        likelihood=None,
+        **kwargs,
+    ):
+        super().__init__(
+            image_shape,
+            latent_dim,
+            paper_networks() if architecture is None else architecture,
+            Bernoulli(binarize=True) if likelihood is None else likelihood,
+            **kwargs,
+        )
+        self.samples = checks.positive_int("samples", samples)
+        self.groups = checks.positive_int("groups", groups)
+        self.gradient = checks.one_of("gradient", gradient, GRADIENTS)
+        check_weights(self)
+        check_normal(self, self.prior, self.posterior)
         self.watch("encoder_loss", "decoder_loss", "reconstruction", "kl")
 
     def default_optimizer(self):
@@ -131,26 +174,31 @@ class PIWAE(MIWAE):
 
     @backend.portable_step
     def train_step(self, images, labels=None):
-        images = self.binarized(images)
+        images = self.likelihood.binarized(images, self.noise)
         logs = self.minimize(self.encoder_loss, images, labels, over="encoder")
         logs |= self.minimize(self.decoder_loss, images, labels, over="decoder")
         return self.report(logs, images)
 
     @backend.portable_step
     def test_step(self, images, labels=None):
-        images = self.binarized(images)
+        images = self.likelihood.binarized(images, self.noise)
         logs = self.encoder_loss(images, labels, training=False)[1]
         logs |= self.decoder_loss(images, labels, training=False)[1]
         return self.report(logs, images)
 
     def encoder_loss(self, images, labels=None, training=True):
-        weights = self.weighted(images, self.latent_noise(images), labels, training)
-        loss = -self.bound(sum(weights))
+        evidence, prior = self.draw_weights(images, labels, training)
+        bound = GroupedBound(self.groups)
+        loss = -bound(evidence + weight_of_prior(self, training) * prior)
         return loss, {"encoder_loss": loss}
 
     def decoder_loss(self, images, labels=None, training=True):
-        noise = self.latent_noise(images)
-        evidence, prior = self.weighted(images, noise, labels, training)
-        loss = -ops.mean(losses.log_mean_exp(evidence + prior))
+        evidence, prior = self.draw_weights(images, labels, training)
+        weighted = evidence + weight_of_prior(self, training) * prior
+        loss = -ops.mean(log_mean_exp(weighted))
         logs = {"reconstruction": -ops.mean(evidence), "kl": -ops.mean(prior)}
         return loss, {"decoder_loss": loss, **logs}
+
+    def draw_weights(self, images, labels, training):
+        samples = self.samples * self.groups
+        return importance_weights(self, images, samples, labels, training)

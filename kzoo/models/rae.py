@@ -60,8 +60,8 @@ class RAE(Autoencoder):
         self.penalty = checks.one_of("penalty", penalty, PENALTIES)
         self.beta, self.penalty_weight = beta, penalty_weight
 
-    def watch(self, *names):
-        super().watch(*names, "embedding", "penalty")
+    def further_logs(self):
+        return ["embedding", "penalty"]
 
     def regularization(self, codes, labels, training):
         embedding = 0.5 * ops.mean(ops.sum(ops.square(codes), axis=-1))
@@ -85,11 +85,3 @@ class RAE(Autoencoder):
 
         slope = backend.input_gradient(along, codes)
         return ops.mean(ops.sum(ops.square(slope), axis=-1))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "penalty": self.penalty,
-            "beta": self.beta,
-            "penalty_weight": self.penalty_weight,
-        }

@@ -5,29 +5,36 @@ others. The generator's kernels are normalised too, and the discriminator has a 
 learning rate in place of more steps.
 """
 
-import keras
+from keras.optimizers import Adam
 
 from kzoo.models.gan import GAN
+from kzoo.networks.resnet import ResNetNetworks
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class SAGAN(GAN):
+def SAGAN(
+    image_shape,
+    latent_dim=128,
+    architecture=None,
+    loss="hinge",
+    optimizers=None,
+    name="SAGAN",
+    **kwargs,
+):
     """Self-attention GAN (arXiv:1805.08318): parts of an image that agree from afar.
 
-    `GAN` with the architecture `"resnet"`, spectral normalisation in both networks,
-    self-attention and the hinge loss. Logs `discriminator_loss` and `generator_loss`.
-    `model.generator` shows where the attention is; its gain starts as 0.
+    `GAN` with residual networks, spectral normalisation in both, self-attention and the
+    hinge loss. Logs `discriminator_loss` and `generator_loss`. `model.generator` shows
+    where the attention is; its gain starts as 0.
 
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
-        loss, normalization: as in `GAN`.
-        attention: height of the maps with self-attention. None means the largest of at
-            most 32 that is a half, a quarter and so on of the images': 32 for 128
-            pixels, as in the paper, 16 for 32 and 14 for 28.
-        num_classes: number of labels to condition both networks on, or None.
-        conditioning: as in `GAN`. None means `"projection"` where there are labels.
-        **kwargs: any other argument of `GAN` but `architecture`.
+        architecture: of both networks. None means `sagan_networks(image_shape)`.
+        loss: as in `GAN`.
+        optimizers: of `compile()`. None means the paper's: Adam at 4e-4 for the
+            discriminator and 1e-4 for the generator, beta_1 = 0.
+        name: what reports call it.
+        **kwargs: any other argument of `GAN`.
 
     Example:
 
@@ -37,46 +44,38 @@ class SAGAN(GAN):
     >>> model.fit(images, labels, batch_size=64, epochs=20)
     >>> threes = model.sample(16, labels=3)
     """
-
-    def __init__(
-        self,
+    paper = {
+        "discriminator": Adam(4e-4, beta_1=0.0, beta_2=0.9),
+        "generator": Adam(1e-4, beta_1=0.0, beta_2=0.9),
+    }
+    return GAN(
         image_shape,
-        latent_dim=128,
-        loss="hinge",
-        normalization="spectral",
-        attention=None,
-        num_classes=None,
-        conditioning=None,
+        latent_dim,
+        architecture or sagan_networks(image_shape),
+        loss,
+        optimizers=optimizers or paper,
+        name=name,
         **kwargs,
-    ):
-        if conditioning is None:
-            conditioning = "concatenation" if num_classes is None else "projection"
-        super().__init__(
-            image_shape,
-            latent_dim,
-            "resnet",
-            loss,
-            normalization=normalization,
-            attention=attention or attention_height(image_shape),
-            num_classes=num_classes,
-            conditioning=conditioning,
-            **kwargs,
-        )
+    )
 
-    def network_settings(self):
-        of_generator, of_discriminator = super().network_settings()
-        return {**of_generator, "kernels": "spectral"}, of_discriminator
 
-    def default_optimizer(self):
-        return {
-            "discriminator": keras.optimizers.Adam(4e-4, beta_1=0.0, beta_2=0.9),
-            "generator": keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.9),
-        }
+def sagan_networks(image_shape, widths=None, attention=None):
+    """`ResNetNetworks` with spectral normalisation in both networks, and attention.
 
-    def get_config(self):
-        config = super().get_config()
-        del config["architecture"]
-        return config
+    Args:
+        image_shape: `(height, width, channels)`.
+        widths: as in `ResNetNetworks`.
+        attention: height of the maps with self-attention. None means the largest of at
+            most 32 that is a half, a quarter and so on of the images': 32 for 128
+            pixels, as in the paper, 16 for 32 and 14 for 28.
+    """
+    return ResNetNetworks(
+        widths,
+        normalization="spectral",
+        conditioning="projection",
+        attention=attention or attention_height(image_shape),
+        generator_normalization="spectral",
+    )
 
 
 def attention_height(image_shape):

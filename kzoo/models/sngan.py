@@ -5,13 +5,22 @@ divided by their largest singular value. Labels enter as in Miyato and Koyama,
 arXiv:1802.05637.
 """
 
-import keras
+from keras.optimizers import Adam
 
 from kzoo.models.gan import GAN
+from kzoo.networks.architectures import named
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class SNGAN(GAN):
+def SNGAN(
+    image_shape,
+    latent_dim=128,
+    architecture="resnet",
+    loss="hinge",
+    discriminator_steps=5,
+    optimizers=None,
+    name="SNGAN",
+    **kwargs,
+):
     """Spectrally normalised GAN (arXiv:1802.05957): a Lipschitz discriminator.
 
     The discriminator cannot get steep, as each layer's largest singular value is held
@@ -28,12 +37,11 @@ class SNGAN(GAN):
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
-        architecture, loss, normalization, discriminator_steps: as in `GAN`, by default
-            the paper's: `"resnet"`, `"hinge"`, `"spectral"` and 5.
-        dropout: share of the `"mlp"` discriminator's hidden units that a step leaves
-            out.
-        num_classes: number of labels to condition both networks on, or None.
-        conditioning: as in `GAN`. None means `"projection"` where there are labels.
+        architecture: of both networks, as in `GAN`. A name means with spectral
+            normalisation of the discriminator, labels by projection, and no dropout.
+        loss, discriminator_steps: as in `GAN`, by default the paper's.
+        optimizers: of `compile()`. None means the paper's: Adam at 2e-4, beta_1 = 0.
+        name: what reports call it.
         **kwargs: any other argument of `GAN`.
 
     Example:
@@ -45,37 +53,18 @@ class SNGAN(GAN):
     >>> model.sample(16, labels=3).shape
     (16, 8, 8, 1)
     """
-
-    def __init__(
-        self,
+    settings = {"normalization": "spectral", "conditioning": "projection"}
+    paper = {
+        network: Adam(2e-4, beta_1=0.0, beta_2=0.9)
+        for network in ("discriminator", "generator")
+    }
+    return GAN(
         image_shape,
-        latent_dim=128,
-        architecture="resnet",
-        loss="hinge",
-        normalization="spectral",
-        discriminator_steps=5,
-        dropout=0.0,
-        num_classes=None,
-        conditioning=None,
+        latent_dim,
+        named(architecture, **settings, dropout=0.0),
+        loss,
+        discriminator_steps=discriminator_steps,
+        optimizers=optimizers or paper,
+        name=name,
         **kwargs,
-    ):
-        if conditioning is None:
-            conditioning = "concatenation" if num_classes is None else "projection"
-        super().__init__(
-            image_shape,
-            latent_dim,
-            architecture=architecture,
-            loss=loss,
-            discriminator_steps=discriminator_steps,
-            dropout=dropout,
-            normalization=normalization,
-            num_classes=num_classes,
-            conditioning=conditioning,
-            **kwargs,
-        )
-
-    def default_optimizer(self):
-        return {
-            "discriminator": keras.optimizers.Adam(2e-4, beta_1=0.0, beta_2=0.9),
-            "generator": keras.optimizers.Adam(2e-4, beta_1=0.0, beta_2=0.9),
-        }
+    )

@@ -14,6 +14,8 @@ from keras import ops
 
 from kzoo import backend, checks
 from kzoo.models.gan import GAN
+from kzoo.networks.stylegan import StyleGANNetworks
+from kzoo.parts.penalties import R1
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -30,16 +32,14 @@ class StyleGAN2(GAN):
     largest model, for 1024 pixels (FFHQ, configuration F, batches of 32):
 
     >>> widths = (512, 512, 512, 512, 512, 256, 128, 64, 32)
-    >>> StyleGAN2((1024, 1024, 3), 512, widths, penalty_weight=2.5)
+    >>> networks = StyleGANNetworks(widths, noisy=True)
+    >>> StyleGAN2((1024, 1024, 3), 512, networks, penalty=R1(2.5, every=16))
 
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents, and of features in a style; the paper has 512.
-        widths: channels of each resolution from latents to images; the discriminator
-            mirrors them. The first map is the image halved once for each width but
-            one. Defaults to `stylegan_widths`: `(64, 32, 16)` for 28 pixels.
-        mapping_layers: dense layers from latents to styles.
-        mapping_rate: learning rate of these layers, relative to that of others.
+        architecture: of both networks: `StyleGANNetworks` with `noisy=True`, which None
+            means: `(64, 32, 16)` channels for 28 pixels.
         mixing: share of the training images whose later convolutions, from a random
             one on, take the style of other latents.
         path_weight: what the path length penalty is multiplied by, or 0 for none. It is
@@ -49,18 +49,19 @@ class StyleGAN2(GAN):
         psi: truncation of samples (arXiv:1812.04948, appendix B): how far styles are
             from their mean, 1 for as far as in training, less for likelier and more
             uniform images. May be set later: `model.psi = 0.7`.
-        loss, penalty, penalty_every: as in `GAN`.
-        penalty_weight: what `r1`, half the squared slope, is multiplied by. It is a
-            quarter of the paper's gamma, as slopes are of images in [0, 1], twice those
-            of images in [-1, 1]. The paper's is 10 or more for 1024 pixels. On MNIST of
-            16 pixels 0.1 let the generator collapse within 900 steps, 1 did not.
+        loss: as in `GAN`.
+        penalty: as in `GAN`. None means `R1(1.0, every=16)`. The weight of half the
+            squared slope is a quarter of the paper's gamma, as slopes are of images in
+            [0, 1], twice those of images in [-1, 1]. The paper's is 10 or more for 1024
+            pixels. On MNIST of 16 pixels 0.1 let the generator collapse within 900
+            steps, 1 did not.
         ema: decay of the average of the generator's weights that makes the samples, or
             None; see `GAN`. The paper halves a weight's share in 10,000 images,
             0.995 for batches of 72.
         num_classes: number of labels to condition on, or None. The mapping takes an
             embedding beside its latents, the discriminator is a projection.
-        discriminator: your own network, as in `GAN`.
-        **kwargs: `discriminator_steps`, `weight_clip` or `augmentation`, as in `GAN`.
+        **kwargs: any other argument of `GAN`. A generator of your own has the layers
+            of `StyleGANNetworks`, `mapping` and `synthesis`.
 
     Example:
 
@@ -76,39 +77,26 @@ class StyleGAN2(GAN):
         self,
         image_shape,
         latent_dim=64,
-        widths=None,
-        mapping_layers=8,
-        mapping_rate=0.01,
+        architecture=None,
         mixing=0.9,
         path_weight=8.0,
         path_every=4,
         psi=1.0,
         loss="non_saturating",
-        penalty="r1",
-        penalty_weight=1.0,
-        penalty_every=16,
+        penalty=None,
         ema=0.995,
-        num_classes=None,
-        discriminator=None,
         **kwargs,
     ):
-        check_no_generator(kwargs.get("generator"))
-        self.mapping_layers = checks.positive_int("mapping_layers", mapping_layers)
-        self.mapping_rate = mapping_rate
         super().__init__(
             image_shape,
             latent_dim,
-            architecture="stylegan",
-            loss=loss,
-            penalty=penalty,
-            penalty_weight=penalty_weight,
-            penalty_every=penalty_every,
+            architecture or StyleGANNetworks(noisy=True),
+            loss,
+            penalty=R1(1.0, every=16) if penalty is None else penalty,
             ema=ema,
-            widths=widths,
-            num_classes=num_classes,
-            discriminator=discriminator,
             **kwargs,
         )
+        check_layers(self.generator)
         self.mixing, self.path_weight = mixing, path_weight
         self.path_every = checks.positive_int("path_every", path_every)
         self.truncation = self.state((), "psi")
@@ -128,14 +116,6 @@ class StyleGAN2(GAN):
     @psi.setter
     def psi(self, value):
         self.truncation.assign(value)
-
-    def network_settings(self):
-        of_generator = {
-            "mapping_layers": self.mapping_layers,
-            "mapping_rate": self.mapping_rate,
-            "noisy": True,
-        }
-        return of_generator, {}
 
     def default_optimizer(self):
         return {
@@ -225,20 +205,6 @@ class StyleGAN2(GAN):
         # The discriminator judges what is not clipped, so that its slope never ends.
         return ops.clip(images, 0.0, 1.0)
 
-    def get_config(self):
-        config = super().get_config()
-        for of_other_networks in ("architecture", "dropout", "normalization"):
-            del config[of_other_networks]
-        return {
-            **config,
-            "mapping_layers": self.mapping_layers,
-            "mapping_rate": self.mapping_rate,
-            "mixing": self.mixing,
-            "path_weight": self.path_weight,
-            "path_every": self.path_every,
-            "psi": self.psi,
-        }
-
 
 def path_lengths(synthesize, styles, direction):
     """How much each image moves in a random direction as its styles do: `(batch,)`.
@@ -257,11 +223,14 @@ def path_lengths(synthesize, styles, direction):
     return ops.sqrt(squares + 1e-12)  # the root has no slope at 0
 
 
-def check_no_generator(generator):
-    """Raises a `ValueError` for a generator of the user's own."""
-    if generator is not None:
+def check_layers(generator):
+    """Raises a `ValueError` unless there are layers for styles and for noise."""
+    names = {layer.name for layer in generator.layers}
+    synthesis = generator.get_layer("synthesis") if "synthesis" in names else None
+    if "mapping" not in names or not getattr(synthesis, "noisy", False):
         raise ValueError(
             "StyleGAN2 trains its generator by the styles and the noise inside. "
-            f"Expected generator to be left out. Received: generator={generator!r}. "
+            "Expected the layers `mapping` and `synthesis` of StyleGANNetworks(noisy="
+            f"True). Received: a generator with the layers {', '.join(sorted(names))}. "
             "Pass it to GAN(generator=..., penalty='r1', ema=0.998)."
         )

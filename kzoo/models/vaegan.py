@@ -14,33 +14,23 @@ import functools
 import keras
 from keras import ops
 
-from kzoo import backend, checks, losses
-from kzoo.layers import Sampling
-from kzoo.models import gan
-from kzoo.networks import check_widths, features, network
+from kzoo import backend, config
+from kzoo.base import AutoencoderModel
 from kzoo.networks.autoencoder import posterior_layers
-from kzoo.training import GenerativeModel
-from kzoo.verbs import AutoencoderVerbs
+from kzoo.networks.blocks import GANNetworks, features, network
+from kzoo.networks.dcgan import DCGANNetworks
+from kzoo.networks.mlp import MLPNetworks
+from kzoo.parts.densities import normal_draw, normal_kl, normal_log_density
 
 # Not "resnet", whose features are sums over all pixels and do not say what is where.
-ARCHITECTURES = {name: gan.ARCHITECTURES[name] for name in ("dcgan", "mlp")}
-
-
-def build_encoder(image_shape, latent_dim, widths, num_classes=None, build=None):
-    """A discriminator of the GAN with a posterior in the place of its logit."""
-    judge = build(image_shape, latent_dim, widths, num_classes)
-    posterior = posterior_layers(features(judge), latent_dim)
-    return network(judge.inputs, posterior, "encoder")
-
-
-def build_discriminator(image_shape, latent_dim, widths, num_classes=None, build=None):
-    """A discriminator of the GAN that also returns its features, Dis_l of the paper."""
-    judge = build(image_shape, latent_dim, widths, num_classes)
-    return network(judge.inputs, [judge.output, features(judge)], "discriminator")
+NETWORKS = {
+    "dcgan": DCGANNetworks,
+    "mlp": functools.partial(MLPNetworks, dropout=0.0),  # features without noise
+}
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class VAEGAN(AutoencoderVerbs, GenerativeModel):
+class VAEGAN(AutoencoderModel):
     """VAE/GAN (arXiv:1512.09300): an autoencoder that draws as sharply as a GAN.
 
     Logs `encoder_loss` = `kl` + `reconstruction`, in nats an image, where
@@ -54,11 +44,10 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
         architecture: `"dcgan"`, which doubles the sides once for each width, or
-            `"mlp"`, as in `GAN`.
-        gamma: weight of the features' likelihood, a sum over them, against the game's
-            for the decoder.
-        widths: layer widths from latents to images; encoder and discriminator mirror
-            them. Defaults as in `GAN`.
+            `"mlp"`, without dropout; or an object of `kzoo.networks`, as in `GAN`, such
+            as `DCGANNetworks((256, 128))`. The encoder is built as the discriminator.
+        gamma: weight of the features' likelihood, a sum over them, against the
+            adversarial loss of the decoder.
         num_classes: number of labels to condition all three networks on, or None.
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
             `[mean, log_var]`, each `(batch, latent_dim)`.
@@ -67,6 +56,7 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
         discriminator: your own `keras.Model` from images in [0, 1], or
             `[images, labels]`, to `[logits, features]`: `(batch, 1)` without a sigmoid,
             and any hidden layer.
+        **kwargs: `optimizers`, `name`, `dtype`: see `kzoo.base.PhasedModel`.
 
     Example:
 
@@ -84,7 +74,6 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
         latent_dim=128,
         architecture="dcgan",
         gamma=1e-3,
-        widths=None,
         num_classes=None,
         encoder=None,
         decoder=None,
@@ -92,24 +81,11 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, num_classes, **kwargs)
-        checks.one_of("architecture", architecture, ARCHITECTURES)
-        build_decoder, build_judge, default = ARCHITECTURES[architecture]
-        self.architecture = architecture
+        self.architecture = config.part(
+            "architecture", architecture, GANNetworks, NETWORKS
+        )
         self.gamma = gamma
-        self.widths = check_widths(
-            default(self.image_shape) if widths is None else widths
-        )
-
-        code, pixels = (self.latent_dim,), self.image_shape
-        build = functools.partial(build_encoder, build=build_judge)
-        self.add_network("encoder", encoder, build, pixels, [code, code])
-        self.add_network("decoder", decoder, build_decoder, code, pixels)
-        build = functools.partial(build_discriminator, build=build_judge)
-        any_shape = None
-        self.add_network(
-            "discriminator", discriminator, build, pixels, [(1,), any_shape]
-        )
-        self.sampling = Sampling(dtype="float32")
+        self.add_networks(encoder, decoder, discriminator)
         self.watch(
             "encoder_loss",
             "kl",
@@ -118,6 +94,39 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
             "discriminator_loss",
         )
         self.built = True
+
+    def add_networks(self, encoder, decoder, discriminator):
+        build, classes = self.architecture, self.num_classes
+        code, pixels = (self.latent_dim,), self.image_shape
+
+        def judge():
+            return build.discriminator(pixels, classes)
+
+        self.add_network(
+            "encoder",
+            encoder,
+            lambda: with_posterior(judge(), self.latent_dim),
+            pixels,
+            [code, code],
+            classes,
+        )
+        self.add_network(
+            "decoder",
+            decoder,
+            lambda: build.generator(pixels, self.latent_dim, classes),
+            code,
+            pixels,
+            classes,
+        )
+        any_shape = None
+        self.add_network(
+            "discriminator",
+            discriminator,
+            lambda: with_features(judge()),
+            pixels,
+            [(1,), any_shape],
+            classes,
+        )
 
     def default_optimizer(self):
         return {
@@ -143,27 +152,27 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
         return self.report(logs, images)
 
     def encoder_loss(self, images, labels=None, training=True):
-        mean, log_var = self.posterior(images, labels, training)
+        mean, log_var = self.posterior_parameters(images, labels, training)
         decoded = self.decoded(mean, log_var, labels, training)
-        kl = ops.mean(losses.normal_kl(mean, log_var))
+        kl = ops.mean(normal_kl(mean, log_var))
         reconstruction, _, _ = self.compared(images, decoded, labels, training)
         loss = kl + reconstruction
         return loss, {"encoder_loss": loss, "kl": kl, "reconstruction": reconstruction}
 
     def decoder_loss(self, images, labels=None, training=True):
-        reconstruction, cross_entropy = self.game(images, labels, training)
+        reconstruction, cross_entropy = self.shared_losses(images, labels, training)
         loss = self.gamma * reconstruction - cross_entropy
         return loss, {"decoder_loss": loss}
 
     def discriminator_loss(self, images, labels=None, training=True):
-        _, cross_entropy = self.game(images, labels, training)
+        _, cross_entropy = self.shared_losses(images, labels, training)
         return cross_entropy, {"discriminator_loss": cross_entropy}
 
-    def game(self, images, labels, training):
+    def shared_losses(self, images, labels, training):
         """L_llike and L_GAN of algorithm 1 in nats, means over the batch."""
-        posterior = self.posterior(images, labels, training)
+        posterior = self.posterior_parameters(images, labels, training)
         decoded = self.decoded(*posterior, labels, training)
-        latents = self.prior(self.noise(ops.shape(posterior[0])))
+        latents = self.latents_like(images)
         samples = self.generate_batch(latents, labels, training)
         reconstruction, real, fake = self.compared(images, decoded, labels, training)
         drawn, _ = self.judged(samples, labels, training)
@@ -172,7 +181,7 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
 
     def decoded(self, mean, log_var, labels, training):
         """Images decoded from one draw of each posterior."""
-        latents = self.sampling(mean, log_var, self.noise(ops.shape(mean)))
+        latents = normal_draw(mean, log_var, self.noise(ops.shape(mean)))
         return self.generate_batch(latents, labels, training)
 
     def compared(self, images, decoded, labels, training):
@@ -182,10 +191,10 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
         """
         real, expected = self.judged(images, labels, training)
         fake, received = self.judged(decoded, labels, training)
-        nats = -losses.normal_log_density(expected, received)
+        nats = -normal_log_density(expected, received)
         return ops.mean(nats), real, fake
 
-    def posterior(self, images, labels=None, training=False):
+    def posterior_parameters(self, images, labels=None, training=False):
         """Mean and log variance of q(latents | images), each `(batch, latent_dim)`."""
         mean, log_var = self.encoder(self.given(images, labels), training=training)
         return ops.cast(mean, "float32"), ops.cast(log_var, "float32")
@@ -198,27 +207,27 @@ class VAEGAN(AutoencoderVerbs, GenerativeModel):
         hidden = ops.reshape(hidden, (ops.shape(hidden)[0], -1))
         return ops.cast(logits, "float32"), ops.cast(hidden, "float32")
 
-    def call(self, inputs, training=False):
-        images, labels = inputs if self.num_classes else (inputs, None)
-        return self.reconstruct_batch(checks.unit_range(images), labels)
-
     def encode_batch(self, images, labels=None):
-        return self.posterior(images, labels)[0]
+        return self.posterior_parameters(images, labels)[0]
 
     def posterior_batch(self, images, noise, labels=None):
-        return self.sampling(*self.posterior(images, labels), noise)
+        return normal_draw(*self.posterior_parameters(images, labels), noise)
 
     def generate_batch(self, latents, labels=None, training=False):
         images = self.decoder(self.given(latents, labels), training=training)
-        return ops.cast(images, "float32")
+        images = ops.cast(images, "float32")
+        if training or self.architecture.bounded:
+            return images
+        return ops.clip(images, 0.0, 1.0)
 
-    def reconstruct_batch(self, images, labels=None):
-        return self.generate_batch(self.encode_batch(images, labels), labels)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "architecture": self.architecture,
-            "gamma": self.gamma,
-            "widths": self.widths,
-        }
+def with_posterior(discriminator, latent_dim):
+    """An encoder: the discriminator with a posterior in the place of its logit."""
+    posterior = posterior_layers(features(discriminator), latent_dim)
+    return network(discriminator.inputs, posterior, "encoder")
+
+
+def with_features(discriminator):
+    """The discriminator, which also returns its features, Dis_l of the paper."""
+    outputs = [discriminator.output, features(discriminator)]
+    return network(discriminator.inputs, outputs, "discriminator")

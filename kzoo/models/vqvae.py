@@ -13,66 +13,61 @@ variance of the data: about 2 * 0.2² where pixels are in [0, 1].
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
-from kzoo import backend, checks, quantizers
-from kzoo.likelihoods import likelihood as likelihood_called
-from kzoo.networks import check_widths, halved
-from kzoo.networks.vqvae import ARCHITECTURES
-from kzoo.training import GenerativeModel
-from kzoo.verbs import CodeVerbs
-
-SCALE = 0.2  # standard deviation of pixels in [0, 1]
+from kzoo import backend, checks, config, media
+from kzoo.base import AutoencoderModel
+from kzoo.base.generative import normal_numbers
+from kzoo.networks.blocks import precision
+from kzoo.networks.pixelcnn import PixelCNN
+from kzoo.networks.vqvae import GRID_NETWORKS, GridNetworks, own_grid
+from kzoo.parts.likelihoods import LIKELIHOODS, Gaussian, Likelihood
+from kzoo.parts.quantizers import QUANTIZERS, Quantizer, perplexity
+from kzoo.samplers.codes import CodePrior, check_codes, fit_pixelcnn
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class VQVAE(CodeVerbs, GenerativeModel):
+class VQVAE(AutoencoderModel):
     """VQ-VAE (arXiv:1711.00937): an autoencoder with codes for latents.
 
     `fit` trains the autoencoder, then `fit_prior` the PixelCNN that `sample` draws
-    codes from; before that, all codes are alike likely. Latents are the codes' vectors,
-    the grid of them laid out in a row: `latent_dim` is `height * width * code_dim`.
+    codes from; before that, codes are uniform. Latents are the codes' vectors, the grid
+    of them laid out in a row: `latent_dim` is `rows * columns * quantizer.dim`.
     `generate` takes any vectors to the nearest codes first, but for `"rq"`, where other
     codes may be found than those that were summed.
 
     Logs `loss` (reconstruction + vq), `reconstruction` (negative log-likelihood in nats
-    an image), `vq`, what the quantiser adds (squared distances, summed over places and
+    an image), `vq`, what the quantizer adds (squared distances, summed over places and
     dimensions, mean over images; for `"lfq"` also the entropy penalty, which may make
-    it negative; 0 for `"fsq"`), and `perplexity`, how many codes a
-    batch uses, by exp of the entropy of their frequencies.
+    it negative; 0 for `"fsq"`), and `perplexity`, how many codes a batch uses, by exp
+    of the entropy of their frequencies.
+
+    >>> VQVAE((28, 28, 1), MovingAverageCodebook(size=128, dim=16), "conv")
 
     Args:
         image_shape: `(height, width, channels)`, sides divisible by 2 for each width.
-        codebook_size: number of codes, for `"rq"` of each codebook, for `"lfq"` a power
-            of 2; for `"fsq"` the levels of each number of a code, such as
-            `(8, 5, 5, 5)`. Defaults to the paper's 512, or to these levels.
-        code_dim: length of a code's vector. Defaults to 64, or to how many levels
-            there are for `"fsq"`, how many bits for `"lfq"`.
         quantizer: `"ema"` (a codebook of moving averages, appendix A.1), `"gradient"`
             (a codebook that learns by gradients, equation 3), `"fsq"` (no codebook:
             numbers are bounded and rounded, arXiv:2309.15505), `"lfq"` (numbers
             become their signs, arXiv:2310.05737) or `"rq"` (a vector is the sum of the
-            codes of several codebooks of moving averages, arXiv:2203.01941).
-        architecture: `"residual"`, the paper's, or `"conv"`, small and plain; both
-            halve the sides once for each width.
-        widths: layer widths from image to codes; the decoder mirrors them. Defaults to
-            `(256, 256)` for `"residual"`, `(32, 64)` for `"conv"`.
-        commitment: weight of the term that draws the encoder to its codes, beta.
-        entropy_weight: of the penalty of `"lfq"`: clear codes, and all of them in use.
-        depth: number of codebooks of `"rq"`. Defaults to 4. The codes of a place are
-            neighbours in a row, for the PixelCNN too.
-        likelihood, likelihood_scale: of pixels, as in `VAE`, with one number each.
+            codes of several codebooks of moving averages, arXiv:2203.01941), with 512
+            codes or more; or an object of `kzoo.parts.quantizers` with its own number.
+        architecture: `"residual"`, the paper's, or `"conv"`, small and plain; or an
+            object of `kzoo.networks.vqvae`, such as `ConvGridNetworks((32, 64))`.
+        likelihood: of pixels, as in `VAE`. None means `Gaussian(0.2)`.
         num_classes: number of labels to condition all networks on, or None.
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
-            vectors `(batch, rows, columns, code_dim)`.
+            vectors `(batch, rows, columns, quantizer.dim)`.
         decoder: your own `keras.Model` from such vectors, or `[vectors, labels]`, to
-            `(batch, *image_shape)`: logits for `"bernoulli"`, means for the others.
-        pixelcnn: a `kzoo.networks.pixelcnn.PixelCNN`, set by `fit_prior`.
+            the parameters of the likelihood, as in `VAE`.
+        pixelcnn: a `kzoo.networks.pixelcnn.PixelCNN`, which `fit_prior` makes if None.
+        **kwargs: `optimizers`, `name`, `dtype`: see `kzoo.base.PhasedModel`.
 
     Example:
 
     >>> images, _ = kzoo.data.load("digits")
-    >>> model = kzoo.models.VQVAE((8, 8, 1), codebook_size=64, architecture="conv")
+    >>> model = kzoo.models.VQVAE((8, 8, 1), architecture="conv")
     >>> model.compile()
     >>> model.fit(images, epochs=20)
     >>> model.fit_prior(images, epochs=20)
@@ -83,89 +78,85 @@ class VQVAE(CodeVerbs, GenerativeModel):
     def __init__(
         self,
         image_shape,
-        codebook_size=None,
-        code_dim=None,
         quantizer="ema",
         architecture="residual",
-        widths=None,
-        commitment=0.25,
-        entropy_weight=0.1,
-        depth=None,
-        likelihood="gaussian",
-        likelihood_scale=None,
+        likelihood=None,
         num_classes=None,
         encoder=None,
         decoder=None,
         pixelcnn=None,
         **kwargs,
     ):
-        checks.one_of("architecture", architecture, ARCHITECTURES)
-        build_encoder, build_decoder, default_widths = ARCHITECTURES[architecture]
-        widths = check_widths(default_widths if widths is None else widths)
-        shape = checks.image_shape(image_shape)
-        grid = own_grid(encoder) or halved(shape, len(widths), architecture)
-        codebook = quantizers.build(
-            quantizer, codebook_size, code_dim, commitment, entropy_weight, depth
-        )
-        vectors = (*grid, codebook.dim)
-        super().__init__(shape, math.prod(vectors), num_classes, **kwargs)
-        self.quantizer, self.codebook = quantizer, codebook
-        self.commitment, self.entropy_weight = commitment, entropy_weight
-        self.codebook_size = getattr(
-            codebook, "levels", codebook.size // codebook.depth
-        )
-        self.grid, self.code_dim, self.depth = grid, codebook.dim, depth
-        self.code_grid = grid[0], grid[1] * codebook.depth
-        self.architecture, self.widths = architecture, widths
-        if likelihood == "gaussian" and likelihood_scale is None:
-            likelihood_scale = SCALE
-        self.likelihood, self.likelihood_scale = likelihood, likelihood_scale
-        self.pixels = likelihood_called(likelihood, likelihood_scale)
-        if self.pixels.parameters(1) != 1:
-            raise ValueError(
-                "VQVAE's decoder puts out one number for each of a pixel. Expected a "
-                "likelihood of as many: 'bernoulli', 'continuous_bernoulli', or "
-                "'gaussian' or 'laplace' of a fixed scale. Received: likelihood="
-                f"{likelihood!r}, likelihood_scale={likelihood_scale!r}."
-            )
-
-        def build(builder):
-            return lambda shape, _, *rest: builder(shape, vectors, *rest)
-
-        self.add_network("encoder", encoder, build(build_encoder), shape, vectors)
-        self.add_network("decoder", decoder, build(build_decoder), vectors, shape)
-        self.pixelcnn = None
-        if pixelcnn is not None:
-            self.set_pixelcnn(pixelcnn)
+        shape = media.image_shape(image_shape)
+        quantizer = config.part("quantizer", quantizer, Quantizer, QUANTIZERS)
+        build = config.part("architecture", architecture, GridNetworks, GRID_NETWORKS)
+        grid = own_grid(encoder) or build.grid(shape)
+        latent_dim = math.prod(grid) * quantizer.dim
+        super().__init__(shape, latent_dim, num_classes, **kwargs)
+        self.quantizer, self.architecture, self.grid = quantizer, build, grid
+        self.code_grid = grid[0], grid[1] * quantizer.depth
+        likelihood = likelihood or Gaussian(0.2)
+        self.likelihood = config.part("likelihood", likelihood, Likelihood, LIKELIHOODS)
+        self.add_networks(encoder, decoder)
+        self.set_pixelcnn(pixelcnn)
         self.watch("loss", "reconstruction", "vq", "perplexity")
         self.built = True
+
+    def add_networks(self, encoder, decoder):
+        networks, dim, classes = self.architecture, self.quantizer.dim, self.num_classes
+        height, width, channels = shape = self.image_shape
+        vectors = (*self.grid, dim)
+        self.add_network(
+            "encoder",
+            encoder,
+            lambda: networks.encoder(shape, dim, classes),
+            shape,
+            vectors,
+            classes,
+        )
+        self.add_network(
+            "decoder",
+            decoder,
+            lambda: networks.decoder(shape, dim, classes, self.likelihood),
+            vectors,
+            (height, width, self.likelihood.parameters(channels)),
+            classes,
+        )
+
+    @property
+    def pixelcnn(self):
+        """The `PixelCNN` that codes are drawn from, or None."""
+        return self.prior.pixelcnn
+
+    def set_pixelcnn(self, pixelcnn):
+        """Makes `pixelcnn` the prior, which `fit` does not train. None: uniform."""
+        grid, classes = self.code_grid, self.num_classes
+        self.set_prior(CodePrior(self.quantizer, grid, pixelcnn, classes))
+        self.forget_compiled()
 
     def default_optimizer(self):
         return keras.optimizers.Adam(2e-4)
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        """`GenerativeModel.fit`; the first one starts the codebook by k-means.
+        """`GenerativeModel.fit`; the first one starts the quantizer by k-means.
 
-        Not with data that can be read only once, from which nothing is read ahead.
+        About 64 vectors a code, of at most 2048 images. Data that can be read only once
+        start nothing.
         """
-        if not ops.convert_to_numpy(self.codebook.started):
-            checks.data(self.image_shape, self.num_classes, x, y)
-            images, labels = first_images(x, y, self.images_to_start)
+        if not ops.convert_to_numpy(self.quantizer.started):
+            self.check_data(x, y)
+            vectors = 64 * self.quantizer.size
+            n = min(2048, math.ceil(vectors / math.prod(self.grid)))
+            images, labels = first_images(x, y, n)
             if images is not None:
-                self.start_codebook(images, labels)
-            self.codebook.started.assign(1.0)
+                self.start_quantizer(images, labels)
+            self.quantizer.started.assign(1.0)
         return super().fit(x, y, *args, **kwargs)
 
-    @property
-    def images_to_start(self):
-        """So many that there are 64 vectors a code, but at most 2048."""
-        return min(2048, math.ceil(64 * self.codebook.size / math.prod(self.grid)))
-
-    def start_codebook(self, images, labels=None):
-        """Starts the codebook at what the encoder makes of some images, by k-means."""
-        images = checks.images_array(images, self.image_shape)
-        vectors = self._run(self.vectors, images, labels=labels)
-        self.codebook.start(vectors.reshape(-1, self.code_dim))
+    def start_quantizer(self, images, labels=None):
+        """Starts the quantizer at what the encoder makes of some images."""
+        vectors = self._run(self.vectors, self.medium.array(images), labels=labels)
+        self.quantizer.start(vectors.reshape(-1, self.quantizer.dim))
 
     @backend.portable_step
     def train_step(self, images, labels=None):
@@ -177,76 +168,119 @@ class VQVAE(CodeVerbs, GenerativeModel):
         return self.report(logs, images)
 
     def vqvae_loss(self, images, labels=None, training=True):
+        images = self.likelihood.binarized(images, self.noise)
         vectors = self.vectors(images, labels, training)
         draws = None
-        if training and self.quantizer in ("ema", "rq"):
-            draws = self.noise((self.codebook.size,), backend.uniform)
-        quantised, codes, vq = self.codebook(vectors, training=training, draws=draws)
+        if training and self.quantizer.takes_draws:
+            draws = self.noise((self.quantizer.size,), backend.uniform)
+        quantised, codes, vq = self.quantizer(vectors, training=training, draws=draws)
         outputs = self.outputs(quantised, labels, training)
 
-        reconstruction = ops.mean(self.pixels.negative_log_likelihood(images, outputs))
-        vq = ops.mean(vq)
+        nats = self.likelihood.negative_log_likelihood(images, outputs)
+        reconstruction, vq = ops.mean(nats), ops.mean(vq)
         loss = reconstruction + vq
         logs = {"loss": loss, "reconstruction": reconstruction, "vq": vq}
-        logs["perplexity"] = quantizers.perplexity(codes, self.codebook.size)
+        logs["perplexity"] = perplexity(codes, self.quantizer.size)
         return loss, logs
 
     def vectors(self, images, labels=None, training=False):
-        """What the encoder puts out, `(batch, *grid, code_dim)`."""
+        """What the encoder puts out, `(batch, *grid, quantizer.dim)`."""
         vectors = self.encoder(self.given(images, labels), training=training)
         return ops.cast(vectors, "float32")
 
     def outputs(self, vectors, labels=None, training=False):
-        """Parameters of p(images | vectors), `(batch, *image_shape)`."""
+        """Parameters of p(images | vectors), `(batch, height, width, parameters)`."""
         outputs = self.decoder(self.given(vectors, labels), training=training)
         return ops.cast(outputs, "float32")
 
-    def call(self, inputs, training=False):
-        images, labels = inputs if self.num_classes else (inputs, None)
-        return self.reconstruct_batch(checks.unit_range(images), labels)
-
     def encode_batch(self, images, labels=None):
-        quantised, _, _ = self.codebook(self.vectors(images, labels))
+        quantised, _, _ = self.quantizer(self.vectors(images, labels))
         return ops.reshape(quantised, (-1, self.latent_dim))
 
     def generate_batch(self, latents, labels=None):
-        vectors = ops.reshape(latents, (-1, *self.grid, self.code_dim))
-        if self.quantizer != "rq":
-            vectors = self.codebook.lookup(self.codebook.nearest(vectors))
-        return self.pixels.mean(self.outputs(vectors, labels))
+        vectors = ops.reshape(latents, (-1, *self.grid, self.quantizer.dim))
+        outputs = self.outputs(self.quantizer.project(vectors), labels)
+        return self.likelihood.mean(outputs)
 
-    def reconstruct_batch(self, images, labels=None):
-        return self.decode_codes_batch(self.codes_batch(images, labels), labels)
+    def codes(self, images, labels=None):
+        """The codes of images `(n, h, w, c)`: whole numbers `(n, rows, columns)`.
+
+        With `"rq"`, `(n, rows, columns * depth)`.
+        """
+        return self._run(self.codes_batch, self.medium.array(images), labels=labels)
 
     def codes_batch(self, images, labels=None):
-        return self.codebook(self.vectors(images, labels))[1]
+        return self.quantizer(self.vectors(images, labels))[1]
+
+    def decode_codes(self, codes, labels=None):
+        """Images of what `codes` returns, float32 in [0, 1]."""
+        codes = check_codes(codes, self.code_grid, self.quantizer.size)
+        return self._run(self.decode_codes_batch, codes, labels=labels)
 
     def decode_codes_batch(self, codes, labels=None):
-        outputs = self.outputs(self.codebook.lookup(codes), labels)
-        return self.pixels.mean(outputs)
+        outputs = self.outputs(self.quantizer.lookup(codes), labels)
+        return self.likelihood.mean(outputs)
 
-    def get_config(self):
-        config = super().get_config()
-        del config["latent_dim"]  # a product of these
-        return {
-            **config,
-            "codebook_size": self.codebook_size,
-            "code_dim": self.code_dim,
-            "quantizer": self.quantizer,
-            "architecture": self.architecture,
-            "widths": self.widths,
-            "commitment": self.commitment,
-            "entropy_weight": self.entropy_weight,
-            "depth": self.depth,
-            "likelihood": self.likelihood,
-            "likelihood_scale": self.likelihood_scale,
-        }
+    def draw_latents(self, n, seed=None, truncation=None, labels=None):
+        seed = np.random.randint(2**31) if seed is None else seed
+        labels = self.draw_labels(n, seed, labels)
+        normal = normal_numbers((n, self.prior.size), seed)
+        if truncation is not None:
+            normal = self.prior.truncated(normal, truncation)
+        return self._run(self.latents_batch, normal, labels=labels)
 
+    def latents_batch(self, normal, labels=None):
+        return self.prior(normal, labels)
 
-def own_grid(encoder):
-    """Rows and columns of what the user's encoder puts out, or None."""
-    shape = getattr(encoder, "output_shape", ())
-    return tuple(shape[1:3]) if len(shape) == 4 else None
+    def fit_prior(
+        self,
+        images,
+        labels=None,
+        width=128,
+        blocks=5,
+        optimizer=None,
+        batch_size=128,
+        validation_data=None,
+        **kwargs,
+    ):
+        """Trains a PixelCNN on the codes of images, from which `sample` then draws.
+
+        Train the autoencoder before: the PixelCNN does not follow codes that change.
+        A second call goes on with the same network and a new optimizer. Compiled as the
+        model is: `run_eagerly` and `jit_compile` are those given to `compile`.
+
+        Args:
+            images: `(n, height, width, channels)`, uint8 or float in [0, 1].
+            labels: `(n,)` integers, if the model has classes.
+            width, blocks: of the `PixelCNN`, where there is none yet.
+            optimizer: a Keras optimizer or its name. None means Adam(3e-4).
+            validation_data: images, or `(images, labels)`.
+            batch_size, **kwargs: as in `keras.Model.fit`. `Checkpoint` saves the
+                PixelCNN; `SampleGrid` and `Evaluate` draw images.
+
+        Returns:
+            Keras's history: `loss` is -log p(code | codes before) in nats a code.
+        """
+        if self.pixelcnn is None:
+            size, classes = self.quantizer.size, self.num_classes
+            with precision(self.dtype_policy):
+                self.set_pixelcnn(PixelCNN(size, width, blocks, classes))
+        held = validation_data
+        if held is not None:
+            held = self.with_codes(*(held if isinstance(held, tuple) else (held,)))
+        data = self.with_codes(images, labels)
+        return fit_pixelcnn(self, data, optimizer, batch_size, held, **kwargs)
+
+    def with_codes(self, images, labels=None):
+        """Images' codes, and their labels if there are any: a tuple."""
+        codes = self.codes(images, labels)
+        return (codes,) if labels is None else (codes, np.asarray(labels))
+
+    def fit_sampler(self, *args, **kwargs):
+        raise ValueError(
+            "VQVAE draws codes. Expected fit_prior(images), which fits a PixelCNN to "
+            "them. Received: fit_sampler."
+        )
 
 
 def first_images(x, y, n):

@@ -8,10 +8,10 @@ its algorithm 1, is the model `AAE`.
 """
 
 import keras
-from keras import ops
 
-from kzoo import checks, losses
+from kzoo import checks
 from kzoo.models.autoencoder import Autoencoder
+from kzoo.parts.densities import KERNELS, maximum_mean_discrepancy
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -26,7 +26,7 @@ class WAE(Autoencoder):
         latent_dim: number of latents. The paper takes 8 for MNIST.
         architecture: `"mlp"` or `"conv"`, as in `Autoencoder`.
         scale: the paper's lambda: how much the discrepancy weighs, 10 for MNIST.
-        kernel: `"imq"`, the paper's, or `"rbf"`; see `kzoo.losses`.
+        kernel: `"imq"`, the paper's, or `"rbf"`; see `kzoo.parts.densities`.
         **kwargs: any other argument of `Autoencoder`.
 
     Example:
@@ -48,19 +48,16 @@ class WAE(Autoencoder):
     ):
         super().__init__(image_shape, latent_dim, architecture, **kwargs)
         self.scale = scale
-        self.kernel = checks.one_of("kernel", kernel, losses.KERNELS)
+        self.kernel = checks.one_of("kernel", kernel, KERNELS)
 
-    def watch(self, *names):
-        super().watch(*names, "mmd")
+    def further_logs(self):
+        return ["mmd"]
 
     def default_optimizer(self):
         return keras.optimizers.Adam(1e-3, beta_1=0.5)
 
     def regularization(self, codes, labels, training):
-        prior = self.prior(self.noise(ops.shape(codes)))
-        kernel = losses.KERNELS[self.kernel]
-        mmd = losses.maximum_mean_discrepancy(codes, prior, kernel)
+        prior = self.latents_like(codes, labels)
+        kernel = KERNELS[self.kernel]
+        mmd = maximum_mean_discrepancy(codes, prior, kernel)
         return self.scale * mmd, {"mmd": mmd}
-
-    def get_config(self):
-        return {**super().get_config(), "scale": self.scale, "kernel": self.kernel}

@@ -7,13 +7,23 @@ from the papers: the critic's steps that belong to one step of the generator see
 same real images.
 """
 
-import keras
+from keras.optimizers import Adam, RMSprop
 
 from kzoo.models.gan import GAN
+from kzoo.networks.architectures import named
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class WGANGP(GAN):
+def WGANGP(
+    image_shape,
+    latent_dim=128,
+    architecture="dcgan",
+    loss="wasserstein",
+    discriminator_steps=5,
+    penalty="gradient_penalty",
+    optimizers=None,
+    name="WGANGP",
+    **kwargs,
+):
     """Wasserstein GAN with gradient penalty (arXiv:1704.00028, algorithm 1).
 
     Logs `discriminator_loss`, the critic's, which is minus the distance plus the
@@ -23,13 +33,13 @@ class WGANGP(GAN):
     Args:
         image_shape: `(height, width, channels)`, with even sides for `"dcgan"`.
         latent_dim: number of latents.
-        architecture: of both networks, as in `GAN`.
-        loss: the game, as in `GAN`.
+        architecture: of both networks, as in `GAN`. A name means without dropout, and
+            with layer normalisation in the critic.
+        loss: as in `GAN`.
         discriminator_steps: steps of the critic for each of the generator.
         penalty: on the critic's slope, as in `GAN`.
-        penalty_weight: what the penalty is multiplied by.
-        dropout: share of the `"mlp"` critic's hidden units that a step leaves out.
-        normalization: of the `"dcgan"` critic, as in `GAN`; not `"batch"`.
+        optimizers: of `compile()`. None means the paper's: Adam at 1e-4, beta_1 = 0.
+        name: what reports call it.
         **kwargs: any other argument of `GAN`.
 
     Example:
@@ -37,42 +47,34 @@ class WGANGP(GAN):
     >>> model = kzoo.models.WGANGP(image_shape=(28, 28, 1))
     >>> model.compile()
     """
-
-    def __init__(
-        self,
+    paper = {
+        network: Adam(1e-4, beta_1=0.0, beta_2=0.9)
+        for network in ("discriminator", "generator")
+    }
+    return GAN(
         image_shape,
-        latent_dim=128,
-        architecture="dcgan",
-        loss="wasserstein",
-        discriminator_steps=5,
-        penalty="gradient_penalty",
-        penalty_weight=10.0,
-        dropout=0.0,
-        normalization="layer",
+        latent_dim,
+        named(architecture, normalization="layer", dropout=0.0),
+        loss,
+        discriminator_steps=discriminator_steps,
+        penalty=penalty,
+        optimizers=optimizers or paper,
+        name=name,
         **kwargs,
-    ):
-        super().__init__(
-            image_shape,
-            latent_dim,
-            architecture,
-            loss,
-            discriminator_steps=discriminator_steps,
-            penalty=penalty,
-            penalty_weight=penalty_weight,
-            dropout=dropout,
-            normalization=normalization,
-            **kwargs,
-        )
-
-    def default_optimizer(self):
-        return {
-            "discriminator": keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.9),
-            "generator": keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.9),
-        }
+    )
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class WGAN(GAN):
+def WGAN(
+    image_shape,
+    latent_dim=100,
+    architecture="dcgan",
+    loss="wasserstein",
+    discriminator_steps=5,
+    weight_clip=0.01,
+    optimizers=None,
+    name="WGAN",
+    **kwargs,
+):
     """Wasserstein GAN with clipped weights (arXiv:1701.07875, algorithm 1).
 
     Logs `discriminator_loss`, the critic's, which is minus the distance, and
@@ -81,11 +83,12 @@ class WGAN(GAN):
     Args:
         image_shape: `(height, width, channels)`, with even sides for `"dcgan"`.
         latent_dim: number of latents.
-        architecture: of both networks, as in `GAN`.
-        loss: the game, as in `GAN`.
+        architecture: of both networks, as in `GAN`. A name means without dropout.
+        loss: as in `GAN`.
         discriminator_steps: steps of the critic for each of the generator.
         weight_clip: largest absolute value of the critic's weights.
-        dropout: share of the `"mlp"` critic's hidden units that a step leaves out.
+        optimizers: of `compile()`. None means the paper's: RMSprop at 5e-5.
+        name: what reports call it.
         **kwargs: any other argument of `GAN`.
 
     Example:
@@ -93,31 +96,15 @@ class WGAN(GAN):
     >>> model = kzoo.models.WGAN(image_shape=(28, 28, 1))
     >>> model.compile()
     """
-
-    def __init__(
-        self,
+    paper = {network: RMSprop(5e-5) for network in ("discriminator", "generator")}
+    return GAN(
         image_shape,
-        latent_dim=100,
-        architecture="dcgan",
-        loss="wasserstein",
-        discriminator_steps=5,
-        weight_clip=0.01,
-        dropout=0.0,
+        latent_dim,
+        named(architecture, dropout=0.0),
+        loss,
+        discriminator_steps=discriminator_steps,
+        weight_clip=weight_clip,
+        optimizers=optimizers or paper,
+        name=name,
         **kwargs,
-    ):
-        super().__init__(
-            image_shape,
-            latent_dim,
-            architecture,
-            loss,
-            discriminator_steps=discriminator_steps,
-            weight_clip=weight_clip,
-            dropout=dropout,
-            **kwargs,
-        )
-
-    def default_optimizer(self):
-        return {
-            "discriminator": keras.optimizers.RMSprop(5e-5),
-            "generator": keras.optimizers.RMSprop(5e-5),
-        }
+    )

@@ -1,68 +1,28 @@
 """The pairs of networks that a `GAN` chooses from by name."""
 
-from kzoo.layers import SelfAttention
-from kzoo.networks.dcgan import (
-    build_dcgan_discriminator,
-    build_dcgan_generator,
-    dcgan_widths,
-)
-from kzoo.networks.mlp import build_mlp_discriminator, build_mlp_generator, mlp_widths
-from kzoo.networks.resnet import (
-    build_resnet_discriminator,
-    build_resnet_generator,
-    resnet_widths,
-)
-from kzoo.networks.stylegan import (
-    build_stylegan_discriminator,
-    build_stylegan_generator,
-    stylegan_widths,
-)
+import inspect
 
-# Builders of the generator and of the discriminator, and the default widths.
-ARCHITECTURES = {
-    "dcgan": (build_dcgan_generator, build_dcgan_discriminator, dcgan_widths),
-    "mlp": (build_mlp_generator, build_mlp_discriminator, mlp_widths),
-    "resnet": (build_resnet_generator, build_resnet_discriminator, resnet_widths),
-    "stylegan": (
-        build_stylegan_generator,
-        build_stylegan_discriminator,
-        stylegan_widths,
-    ),
+from kzoo.networks.dcgan import DCGANNetworks
+from kzoo.networks.mlp import MLPNetworks
+from kzoo.networks.resnet import ResNetNetworks
+from kzoo.networks.stylegan import StyleGANNetworks
+
+GAN_NETWORKS = {
+    "dcgan": DCGANNetworks,
+    "mlp": MLPNetworks,
+    "resnet": ResNetNetworks,
+    "stylegan": StyleGANNetworks,
 }
 
-# Those with a choice of normalisation, attention and the like; the others have none.
-WITH_OPTIONS = ("dcgan", "resnet")
 
+def named(architecture, **settings):
+    """Networks by name with the settings that a paper has; an object stays as it is.
 
-def clashes_of_networks(gan):
-    """What a `GAN`'s architecture does not have, though it is asked for.
-
-    Triples `(whether it is, argument, what the argument is expected to be)`.
+    Settings that the networks of this name do not have are left out.
     """
-    name, plain = gan.architecture, gan.architecture not in WITH_OPTIONS
-    dropout, normalization = gan.dropout, gan.normalization
-    return (
-        (dropout and name != "mlp", "dropout", "None but for architecture='mlp'"),
-        (
-            normalization and name == "stylegan",
-            "normalization",
-            "None for architecture='stylegan'",
-        ),
-        (gan.attention and plain, "attention", f"None for architecture={name!r}"),
-        (
-            gan.minibatch_stddev and plain,
-            "minibatch_stddev",
-            f"False for architecture={name!r}",
-        ),
+    if architecture not in GAN_NETWORKS:
+        return architecture
+    known = inspect.signature(GAN_NETWORKS[architecture]).parameters
+    return GAN_NETWORKS[architecture](
+        **{name: value for name, value in settings.items() if name in known}
     )
-
-
-def check_attention(attention, network, image_shape):
-    """Raises a `ValueError` if `network` lacks self-attention though it is wanted."""
-    found = any(isinstance(layer, SelfAttention) for layer in network.layers)
-    if attention is not None and not found:
-        raise ValueError(
-            "Expected attention to be the height of hidden maps of both networks, half "
-            f"of {image_shape[0]} or a quarter. Received: attention={attention!r}, "
-            f"which the {network.name} does not have. Pass another, or more widths."
-        )

@@ -5,92 +5,143 @@ import math
 import keras
 from keras import layers
 
+from kzoo.config import Part
 from kzoo.layers import Conv2D, Conv2DTranspose, SharedScale
-from kzoo.networks import halved, image_and_label, network, vector_and_label
+from kzoo.networks.blocks import (
+    check_widths,
+    halved,
+    image_and_label,
+    network,
+    vector_and_label,
+)
 
 
-def build_mlp_encoder(
-    image_shape,
-    latent_dim,
-    widths,
-    num_classes=None,
-    activation="relu",
-    context_dim=0,
-    concentrated=False,
-):
-    images = keras.Input(image_shape, name="images")
-    label_inputs, x = vector_and_label(layers.Flatten()(images), num_classes)
-    for width in widths:
-        x = layers.Dense(width, activation=activation)(x)
-    outputs = posterior_layers(x, latent_dim, context_dim, concentrated)
-    return network([images, *label_inputs], outputs, "encoder")
+class EncoderDecoder(Part):
+    """An encoder and a decoder. One of your own is a subclass with their methods.
+
+    Args:
+        widths: layer widths from image to latents; the decoder mirrors them.
+        activation: of the hidden layers, a name that Keras knows.
+    """
+
+    def __init__(self, widths, activation="relu"):
+        self.widths, self.activation = check_widths(widths), activation
+
+    def encoder(
+        self,
+        image_shape,
+        latent_dim,
+        num_classes=None,
+        context_dim=0,
+        concentrated=False,
+    ):
+        """Images in [0, 1], or `[images, labels]`, to what `posterior_layers` returns.
+
+        Args:
+            image_shape: `(height, width, channels)`.
+            latent_dim: number of latents.
+            num_classes: number of labels, or None.
+            context_dim, concentrated: as for `posterior_layers`.
+        """
+        raise NotImplementedError
+
+    def decoder(self, image_shape, latent_dim, num_classes=None, likelihood=None):
+        """Latents, or `[latents, labels]`, to parameters of the likelihood.
+
+        Without a likelihood, to as many numbers as the images have.
+        """
+        raise NotImplementedError
+
+    def code_encoder(self, image_shape, latent_dim, num_classes=None):
+        """The encoder, of which only the means are kept: the codes."""
+        encoder = self.encoder(image_shape, latent_dim, num_classes)
+        return network(encoder.inputs, encoder.outputs[0], "encoder")
 
 
-def build_mlp_decoder(
-    image_shape,
-    latent_dim,
-    widths,
-    num_classes=None,
-    activation="relu",
-    likelihood=None,
-):
-    shape = parameters_shape(image_shape, likelihood)
-    latents = keras.Input((latent_dim,), name="latents")
-    label_inputs, x = vector_and_label(latents, num_classes)
-    for width in reversed(widths):
-        x = layers.Dense(width, activation=activation)(x)
-    x = layers.Dense(math.prod(shape), dtype="float32")(x)
-    outputs = with_scale(layers.Reshape(shape, dtype="float32")(x), likelihood)
-    return network([latents, *label_inputs], outputs, "decoder")
+@keras.saving.register_keras_serializable("kzoo")
+class MLPEncoderDecoder(EncoderDecoder):
+    """Dense layers.
+
+    Args:
+        widths: layer widths from image to latents; the decoder mirrors them.
+        activation: of the hidden layers, a name that Keras knows.
+    """
+
+    def __init__(self, widths=(400,), activation="relu"):
+        super().__init__(widths, activation)
+
+    def encoder(
+        self,
+        image_shape,
+        latent_dim,
+        num_classes=None,
+        context_dim=0,
+        concentrated=False,
+    ):
+        images = keras.Input(image_shape, name="images")
+        label_inputs, x = vector_and_label(layers.Flatten()(images), num_classes)
+        for width in self.widths:
+            x = layers.Dense(width, activation=self.activation)(x)
+        outputs = posterior_layers(x, latent_dim, context_dim, concentrated)
+        return network([images, *label_inputs], outputs, "encoder")
+
+    def decoder(self, image_shape, latent_dim, num_classes=None, likelihood=None):
+        shape = parameters_shape(image_shape, likelihood)
+        latents = keras.Input((latent_dim,), name="latents")
+        label_inputs, x = vector_and_label(latents, num_classes)
+        for width in reversed(self.widths):
+            x = layers.Dense(width, activation=self.activation)(x)
+        x = layers.Dense(math.prod(shape), dtype="float32")(x)
+        outputs = with_scale(layers.Reshape(shape, dtype="float32")(x), likelihood)
+        return network([latents, *label_inputs], outputs, "decoder")
 
 
-def build_conv_encoder(
-    image_shape,
-    latent_dim,
-    widths,
-    num_classes=None,
-    activation="relu",
-    context_dim=0,
-    concentrated=False,
-):
-    halved(image_shape, len(widths), "conv")
-    images = keras.Input(image_shape, name="images")
-    label_inputs, x = image_and_label(images, num_classes)
-    for width in widths:
-        x = Conv2D(width, 3, 2, "same", activation=activation)(x)
-    x = layers.Dense(max(16, 2 * latent_dim), activation=activation)(
-        layers.Flatten()(x)
-    )
-    outputs = posterior_layers(x, latent_dim, context_dim, concentrated)
-    return network([images, *label_inputs], outputs, "encoder")
+@keras.saving.register_keras_serializable("kzoo")
+class ConvEncoderDecoder(EncoderDecoder):
+    """Strided convolutions, which halve the sides once for each width.
+
+    Args:
+        widths: channels from image to latents; the decoder mirrors them.
+        activation: of the hidden layers, a name that Keras knows.
+    """
+
+    def __init__(self, widths=(32, 64), activation="relu"):
+        super().__init__(widths, activation)
+
+    def encoder(
+        self,
+        image_shape,
+        latent_dim,
+        num_classes=None,
+        context_dim=0,
+        concentrated=False,
+    ):
+        halved(image_shape, len(self.widths), "conv")
+        images = keras.Input(image_shape, name="images")
+        label_inputs, x = image_and_label(images, num_classes)
+        for width in self.widths:
+            x = Conv2D(width, 3, 2, "same", activation=self.activation)(x)
+        units = max(16, 2 * latent_dim)
+        x = layers.Dense(units, activation=self.activation)(layers.Flatten()(x))
+        outputs = posterior_layers(x, latent_dim, context_dim, concentrated)
+        return network([images, *label_inputs], outputs, "encoder")
+
+    def decoder(self, image_shape, latent_dim, num_classes=None, likelihood=None):
+        *_, channels = parameters_shape(image_shape, likelihood)
+        height, width = halved(image_shape, len(self.widths), "conv")
+        latents = keras.Input((latent_dim,), name="latents")
+        label_inputs, x = vector_and_label(latents, num_classes)
+        last = self.widths[-1]
+        x = layers.Dense(height * width * last, activation=self.activation)(x)
+        x = layers.Reshape((height, width, last))(x)
+        for width in reversed(self.widths):
+            x = Conv2DTranspose(width, 3, 2, "same", activation=self.activation)(x)
+        x = Conv2DTranspose(channels, 3, padding="same", dtype="float32")(x)
+        outputs = with_scale(x, likelihood)
+        return network([latents, *label_inputs], outputs, "decoder")
 
 
-def build_conv_decoder(
-    image_shape,
-    latent_dim,
-    widths,
-    num_classes=None,
-    activation="relu",
-    likelihood=None,
-):
-    *_, channels = parameters_shape(image_shape, likelihood)
-    height, width = halved(image_shape, len(widths), "conv")
-    latents = keras.Input((latent_dim,), name="latents")
-    label_inputs, x = vector_and_label(latents, num_classes)
-    x = layers.Dense(height * width * widths[-1], activation=activation)(x)
-    x = layers.Reshape((height, width, widths[-1]))(x)
-    for width in reversed(widths):
-        x = Conv2DTranspose(width, 3, 2, "same", activation=activation)(x)
-    x = Conv2DTranspose(channels, 3, padding="same", dtype="float32")(x)
-    outputs = with_scale(x, likelihood)
-    return network([latents, *label_inputs], outputs, "decoder")
-
-
-def build_codes(image_shape, latent_dim, widths, num_classes=None, build=None):
-    """An encoder as `build` makes it, of which only the means are kept: the codes."""
-    encoder = build(image_shape, latent_dim, widths, num_classes)
-    codes, _ = encoder.outputs
-    return network(encoder.inputs, codes, "encoder")
+ENCODER_DECODERS = {"conv": ConvEncoderDecoder, "mlp": MLPEncoderDecoder}
 
 
 def parameters_shape(image_shape, likelihood=None):
@@ -137,9 +188,3 @@ def posterior_layers(features, latent_dim, context_dim=0, concentrated=False):
         context = layers.Dense(context_dim, name="context", dtype="float32")
         outputs.append(context(features))
     return outputs
-
-
-ARCHITECTURES = {
-    "conv": (build_conv_encoder, build_conv_decoder, (32, 64)),
-    "mlp": (build_mlp_encoder, build_mlp_decoder, (400,)),
-}

@@ -145,23 +145,22 @@ class PixelCNN(layers.Layer):
             x = block.horizontal(x, from_above, label)
         return self.logits(self.hidden(ops.relu(x)))
 
-    def trainer(self, grid):
-        """A Keras model of codes on a `grid`, rows and columns, to train it in."""
-        inputs = keras.Input(grid, dtype="int32", name="codes")
-        if self.num_classes:
-            inputs = [inputs, keras.Input((), dtype="int32", name="labels")]
-        return keras.Model(inputs, self(inputs), name="prior")
+    def nats(self, codes, labels=None):
+        """-log p(code | codes before it) of each code, `(batch, height, width)`."""
+        logits = self(codes if labels is None else [codes, labels])
+        entropy = keras.losses.sparse_categorical_crossentropy
+        return entropy(codes, logits, from_logits=True)
 
     def draw(self, uniform, labels=None):
         """Draws codes one after the other, each given those before it.
+
+        The vertical stack is run once a row, and for each pixel only its row of the
+        horizontal one.
 
         Args:
             uniform: numbers from [0, 1], `(batch, height, width)`, one a code: the code
                 where the cumulated probabilities first exceed it.
             labels: `(batch,)`, if the model has classes.
-
-        The vertical stack is run once a row, and for each pixel only its row of the
-        horizontal one.
 
         Returns:
             Codes, int32 `(batch, height, width)`.

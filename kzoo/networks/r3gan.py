@@ -9,9 +9,16 @@ import math
 import keras
 from keras import initializers, layers, ops
 
-from kzoo import checks
+from kzoo import checks, media
 from kzoo.layers import Conv2D
-from kzoo.networks import network
+from kzoo.networks.blocks import (
+    GANNetworks,
+    embedded,
+    halved_sizes,
+    label_input,
+    network,
+    of_width,
+)
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -64,10 +71,6 @@ def pointwise(width, **kwargs):
     return Conv2D(width, 1, use_bias=False, kernel_initializer=kernel, **kwargs)
 
 
-def of_width(x, width):
-    return x if x.shape[-1] == width else pointwise(width)(x)
-
-
 def residual_blocks(x, blocks, group_size, total):
     """Blocks 1x1 - 3x3 - 1x1, twice as wide inside; each starts as the identity.
 
@@ -92,74 +95,89 @@ def residual_blocks(x, blocks, group_size, total):
     return x
 
 
-def embedded(labels, num_classes, width, stddev):
-    """A learned vector for each label: `(batch,)` to `(batch, width)`."""
-    normal = initializers.RandomNormal(stddev=stddev)
-    embed = layers.Dense(width, use_bias=False, kernel_initializer=normal)
-    return embed(ops.one_hot(labels, num_classes))
+@keras.saving.register_keras_serializable("kzoo")
+class R3GANNetworks(GANNetworks):
+    """Residual networks of grouped convolutions, without normalisation.
 
+    The generator starts at a learned map, each channel times a linear function of the
+    latents, then has stages of residual blocks, each twice as large as the one before,
+    and no squashing last activation. The discriminator mirrors it, and ends in a
+    depthwise convolution over the whole map and a linear layer. With labels, the
+    generator takes an embedding beside its latents, and the discriminator's logit is
+    the product with a vector for the label (projection, arXiv:1802.05637).
 
-def label_input(num_classes):
-    """A list of no or one `keras.Input`."""
-    return [keras.Input((), dtype="int32", name="labels")] if num_classes else []
-
-
-def build_r3gan_generator(
-    image_shape, latent_dim, widths, num_classes=None, blocks=1, group_size=16
-):
-    """Latents to images about [0, 1], without a squashing last activation.
-
-    A learned map of `stem_size`, each channel times a linear function of the latents,
-    then stages of residual blocks, each twice as large as the one before.
+    Args:
+        widths: channels of each resolution from latents to images. The first map is the
+            image halved once for each width but one. None means `r3gan_widths`:
+            `(64, 32, 16)` for 28 pixels.
+        blocks: residual blocks at each resolution; the paper has 2.
+        group_size: channels of a group in the 3x3 convolutions, which are twice as wide
+            as `widths`. The paper has 16, and 32 for ImageNet.
     """
-    stem = stem_size(image_shape, widths)
-    latents = code = keras.Input((latent_dim,), name="latents")
-    labels = label_input(num_classes)
-    if labels:
-        vector = embedded(labels[0], num_classes, latent_dim, stddev=1.0)
-        code = layers.Concatenate()([latents, vector])
-    linear = initializers.LecunNormal()
-    x = layers.Dense(widths[0], use_bias=False, kernel_initializer=linear)(code)
-    normal = initializers.RandomNormal(stddev=1.0)
-    x = layers.EinsumDense(
-        "nc,hwc->nhwc", (*stem, widths[0]), kernel_initializer=normal
-    )(x)
-    for i, width in enumerate(widths):
-        x = upsampled(of_width(x, width)) if i else x
-        x = residual_blocks(x, blocks, group_size, blocks * len(widths))
-    x = pointwise(image_shape[-1], dtype="float32")(x)
-    images = layers.Rescaling(0.5, 0.5, dtype="float32")(x)
-    return network([latents, *labels], images, "generator")
 
+    bounded = False
 
-def build_r3gan_discriminator(
-    image_shape, latent_dim, widths, num_classes=None, blocks=1, group_size=16
-):
-    """Images in [0, 1] to a logit: the generator's mirror image.
+    def __init__(self, widths=None, blocks=1, group_size=16):
+        super().__init__(widths)
+        self.blocks = checks.positive_int("blocks", blocks)
+        self.group_size = checks.positive_int("group_size", group_size)
 
-    Ends in a depthwise convolution over the whole map and a linear layer; with labels,
-    in its product with a vector for the label (projection, arXiv:1802.05637).
-    """
-    stem = stem_size(image_shape, widths)
-    images = keras.Input(image_shape, name="images")
-    labels = label_input(num_classes)
-    x = pointwise(widths[-1])(layers.Rescaling(2.0, -1.0)(images))
-    for i, width in enumerate(reversed(widths)):
-        x = of_width(downsampled(x), width) if i else x
-        x = residual_blocks(x, blocks, group_size, blocks * len(widths))
-    normal = initializers.RandomNormal(stddev=math.prod(stem) ** -0.5)
-    x = layers.EinsumDense("nhwc,hwc->nc", widths[0], kernel_initializer=normal)(x)
-    linear = layers.Dense(
-        widths[0] if labels else 1,
-        use_bias=False,
-        kernel_initializer=initializers.LecunNormal(),
-        dtype="float32",
-    )
-    logits = linear(x)
-    if labels:
-        vector = embedded(labels[0], num_classes, widths[0], widths[0] ** -0.5)
-        logits = layers.Dot(axes=1, dtype="float32")([logits, vector])
-    return network([images, *labels], logits, "discriminator")
+    def default_widths(self, image_shape):
+        return r3gan_widths(image_shape)
+
+    def settings_for(self, image_shape):
+        """Widths, blocks and group size; a `ValueError` if they do not fit."""
+        widths = self.widths_for(image_shape)
+        if any(2 * width % self.group_size for width in widths):
+            raise ValueError(
+                "Expected twice every width to be a multiple of group_size. Received: "
+                f"group_size={self.group_size}, widths={widths}. Change either."
+            )
+        return widths, self.blocks, self.group_size
+
+    def generator(self, image_shape, latent_dim, num_classes=None):
+        widths, blocks, group_size = self.settings_for(image_shape)
+        stem = stem_size(image_shape, widths)
+        latents = code = keras.Input((latent_dim,), name="latents")
+        labels = label_input(num_classes)
+        if labels:
+            vector = embedded(labels[0], num_classes, latent_dim, stddev=1.0)
+            code = layers.Concatenate()([latents, vector])
+        linear = initializers.LecunNormal()
+        x = layers.Dense(widths[0], use_bias=False, kernel_initializer=linear)(code)
+        normal = initializers.RandomNormal(stddev=1.0)
+        x = layers.EinsumDense(
+            "nc,hwc->nhwc", (*stem, widths[0]), kernel_initializer=normal
+        )(x)
+        for i, width in enumerate(widths):
+            x = upsampled(of_width(x, width, pointwise)) if i else x
+            x = residual_blocks(x, blocks, group_size, blocks * len(widths))
+        x = pointwise(image_shape[-1], dtype="float32")(x)
+        images = layers.Rescaling(0.5, 0.5, dtype="float32")(x)
+        return network([latents, *labels], images, "generator")
+
+    def discriminator(self, image_shape, num_classes=None):
+        widths, blocks, group_size = self.settings_for(image_shape)
+        stem = stem_size(image_shape, widths)
+        images = keras.Input(image_shape, name="images")
+        labels = label_input(num_classes)
+        x = pointwise(widths[-1])(layers.Rescaling(2.0, -1.0)(images))
+        for i, width in enumerate(reversed(widths)):
+            x = of_width(downsampled(x), width, pointwise) if i else x
+            x = residual_blocks(x, blocks, group_size, blocks * len(widths))
+        normal = initializers.RandomNormal(stddev=math.prod(stem) ** -0.5)
+        x = layers.EinsumDense("nhwc,hwc->nc", widths[0], kernel_initializer=normal)(x)
+        linear = layers.Dense(
+            widths[0] if labels else 1,
+            use_bias=False,
+            kernel_initializer=initializers.LecunNormal(),
+            dtype="float32",
+        )
+        logits = linear(x)
+        if labels:
+            vector = embedded(labels[0], num_classes, widths[0], widths[0] ** -0.5)
+            logits = layers.Dot(axes=1, dtype="float32")([logits, vector])
+        return network([images, *labels], logits, "discriminator")
 
 
 def stem_size(image_shape, widths):
@@ -182,12 +200,7 @@ def stem_size(image_shape, widths):
 def r3gan_widths(image_shape):
     """Widths for a CPU: 16 at the image's size, doubled at each halving up to 64.
 
-    Halves while both sides are even and the larger is above 7: to 7x7 from 28, to 4x4
-    from 32, 64 or 128.
+    Halves as `halved_sizes` does: to 7x7 from 28, to 4x4 from 32, 64 or 128.
     """
-    height, width, _ = checks.image_shape(image_shape)
-    widths = [16]
-    while height % 2 == width % 2 == 0 and max(height, width) > 7:
-        widths.insert(0, min(64, 2 * widths[0]))
-        height, width = height // 2, width // 2
-    return tuple(widths)
+    halvings = len(halved_sizes(media.image_shape(image_shape)))
+    return tuple(min(64, 16 * 2**i) for i in reversed(range(halvings)))

@@ -8,15 +8,21 @@ the generator's blocks have no bias, as batch normalisation would take it away a
 import keras
 from keras import layers, ops
 
+from kzoo import checks
 from kzoo.layers import (
     BatchNormalization,
     ConditionalBatchNormalization,
     Conv2D,
     MinibatchStandardDeviation,
 )
-from kzoo.networks import (
+from kzoo.networks.blocks import (
+    CONDITIONINGS,
+    NORMALIZATIONS,
+    GANNetworks,
     attended,
+    check_attention,
     halved,
+    halved_sizes,
     image_and_label,
     layer_norm,
     network,
@@ -26,19 +32,105 @@ from kzoo.networks import (
 )
 
 
+@keras.saving.register_keras_serializable("kzoo")
+class ResNetNetworks(GANNetworks):
+    """Residual blocks: the generator doubles the sides once for each width but one.
+
+    For widths `(256, 256, 256)` and 28 pixels its stem is 7x7x256. The discriminator
+    (see `discriminator_blocks`) ends in a sum over all pixels.
+
+    Args:
+        widths: channels of the generator's stem, then of a block for each doubling.
+            None means `resnet_widths`: `(256, 256, 256)` for 28 pixels.
+        normalization: of the discriminator: `"batch"` or `"layer"`, before each
+            activation in all blocks but the first; `"spectral"`, of the kernel of every
+            layer (arXiv:1802.05957); or None.
+        conditioning: how labels enter, where there are any, as in `DCGANNetworks`.
+        attention: height of the hidden maps, half the images' or less, after which
+            both networks have self-attention (arXiv:1805.08318), or None. Where several
+            of the discriminator's blocks put out such maps, after the first of them.
+        minibatch_stddev: whether the discriminator sees how much the images of a group
+            of four differ (arXiv:1710.10196, section 3).
+        generator_normalization: `"spectral"`, of the kernel of each of the generator's
+            layers too (SAGAN, arXiv:1805.08318), or None.
+    """
+
+    def __init__(
+        self,
+        widths=None,
+        normalization="batch",
+        conditioning="concatenation",
+        attention=None,
+        minibatch_stddev=False,
+        generator_normalization=None,
+    ):
+        super().__init__(widths)
+        self.normalization = checks.one_of(
+            "normalization", normalization, NORMALIZATIONS
+        )
+        self.conditioning = checks.one_of("conditioning", conditioning, CONDITIONINGS)
+        self.attention, self.minibatch_stddev = attention, minibatch_stddev
+        self.generator_normalization = checks.one_of(
+            "generator_normalization", generator_normalization, ("spectral", None)
+        )
+
+    def default_widths(self, image_shape):
+        return resnet_widths(image_shape)
+
+    def generator(self, image_shape, latent_dim, num_classes=None):
+        widths, kernels = self.widths_for(image_shape), self.generator_normalization
+        height, width = halved(image_shape, len(widths) - 1, "resnet")
+        latents = keras.Input((latent_dim,), name="latents")
+        label_inputs, x = vector_and_label(latents, num_classes, self.conditioning)
+
+        def normalize(x):
+            if label_inputs and self.conditioning == "projection":
+                return ConditionalBatchNormalization(num_classes)(x, *label_inputs)
+            return batch_norm()(x)
+
+        x = normalized(layers.Dense(height * width * widths[0]), kernels)(x)
+        x = layers.Reshape((height, width, widths[0]))(x)
+        x = attended(x, self.attention, kernels)
+        for width in widths[1:]:
+            x = up_block(x, width, normalize, kernels)
+            x = attended(x, self.attention, kernels)
+        x = layers.ReLU()(batch_norm()(x))
+        x = normalized(
+            Conv2D(image_shape[-1], 3, padding="same", dtype="float32"), kernels
+        )(x)
+        x = layers.Activation("tanh", dtype="float32")(x)
+        images = layers.Rescaling(0.5, 0.5, dtype="float32")(x)
+        generator = network([latents, *label_inputs], images, "generator")
+        return check_attention(self.attention, generator)
+
+    def discriminator(self, image_shape, num_classes=None):
+        widths, normalization = self.widths_for(image_shape), self.normalization
+        halved(image_shape, len(widths) - 1, "resnet")
+        images = keras.Input(image_shape, name="images")
+        x = layers.Rescaling(2.0, -1.0)(images)
+        label_inputs, x = image_and_label(x, num_classes, self.conditioning)
+        for i, (width, halves) in enumerate(discriminator_blocks(image_shape, widths)):
+            height = x.shape[1]
+            x = down_block(x, width, halves, normalization, first=i == 0)
+            x = attended(x, self.attention, normalization) if x.shape[1] < height else x
+        x = MinibatchStandardDeviation()(x) if self.minibatch_stddev else x
+        features = ops.sum(layers.ReLU(dtype="float32")(x), axis=(1, 2))
+        logits = normalized(layers.Dense(1, dtype="float32"), normalization)(features)
+        if label_inputs and self.conditioning == "projection":
+            logits += projection(features, *label_inputs, num_classes, normalization)
+        discriminator = network([images, *label_inputs], logits, "discriminator")
+        return check_attention(self.attention, discriminator)
+
+
 def resnet_widths(image_shape):
     """Widths of a resnet: of the generator's stem, then of a block for each doubling.
 
-    The stem is what halving leaves while both sides are even and the larger is above 7.
-    Up to 32 pixels all are 256, so `(256, 256, 256, 256)` for 32 and `(256, 256, 256)`
-    for 28. For larger images they are 64 at the images' size, doubled at each halving
-    up to 1024: `(1024, 512, 256, 128, 64)` for 64 pixels.
+    The stem is the last of `halved_sizes`. Up to 32 pixels all are 256, so `(256, 256,
+    256, 256)` for 32 and `(256, 256, 256)` for 28. For larger images they are 64 at the
+    images' size, doubled at each halving up to 1024: `(1024, 512, 256, 128, 64)` for 64
+    pixels.
     """
-    height, width, _ = image_shape
-    doublings = 0
-    while height % 2 == width % 2 == 0 and max(height, width) > 7:
-        height, width, doublings = height // 2, width // 2, doublings + 1
-    doublings = max(doublings, 1)
+    doublings = max(1, len(halved_sizes(image_shape)) - 1)
     if max(image_shape[:2]) <= 32:
         return (256,) * (doublings + 1)
     return tuple(min(1024, 64 * 2**i) for i in reversed(range(doublings + 1)))
@@ -55,83 +147,6 @@ def discriminator_blocks(image_shape, widths):
         width = max(widths[0] // 2, 1)
         return [(width, i < min(halvings, 2)) for i in range(4)]
     return [(width, i < halvings) for i, width in enumerate(reversed(widths))]
-
-
-def build_resnet_generator(
-    image_shape,
-    latent_dim,
-    widths,
-    num_classes=None,
-    conditioning="concatenation",
-    attention=None,
-    kernels=None,
-):
-    """Latents to images in [0, 1]: dense stem, then a doubling for each other width.
-
-    For widths `(256, 256, 256)` and 28 pixels the stem is 7x7x256.
-
-    Args:
-        attention: height of the hidden maps after which self-attention comes, or None.
-        kernels: `"spectral"` to normalise the kernel of every layer, as in SAGAN, or
-            None.
-    """
-    height, width = halved(image_shape, len(widths) - 1, "resnet")
-    latents = keras.Input((latent_dim,), name="latents")
-    label_inputs, x = vector_and_label(latents, num_classes, conditioning)
-
-    def normalize(x):
-        if conditioning == "projection":
-            return ConditionalBatchNormalization(num_classes)(x, *label_inputs)
-        return batch_norm()(x)
-
-    x = normalized(layers.Dense(height * width * widths[0]), kernels)(x)
-    x = layers.Reshape((height, width, widths[0]))(x)
-    x = attended(x, attention, kernels)
-    for width in widths[1:]:
-        x = up_block(x, width, normalize, kernels)
-        x = attended(x, attention, kernels)
-    x = layers.ReLU()(batch_norm()(x))
-    x = normalized(
-        Conv2D(image_shape[-1], 3, padding="same", dtype="float32"), kernels
-    )(x)
-    x = layers.Activation("tanh", dtype="float32")(x)
-    images = layers.Rescaling(0.5, 0.5, dtype="float32")(x)
-    return network([latents, *label_inputs], images, "generator")
-
-
-def build_resnet_discriminator(
-    image_shape,
-    latent_dim,
-    widths,
-    num_classes=None,
-    normalization="spectral",
-    conditioning="concatenation",
-    attention=None,
-    minibatch_stddev=False,
-):
-    """Images in [0, 1] to a logit: residual blocks, then a sum over all pixels.
-
-    Args:
-        normalization: `"spectral"`, of the kernel of every layer; `"batch"` or
-            `"layer"`, before each activation in all blocks but the first; or None.
-        attention: height of the hidden maps after which self-attention comes, or None.
-            Where several blocks put out such maps, after the first of them.
-        minibatch_stddev: whether the last layer sees how much images differ.
-    """
-    halved(image_shape, len(widths) - 1, "resnet")
-    images = keras.Input(image_shape, name="images")
-    x = layers.Rescaling(2.0, -1.0)(images)
-    label_inputs, x = image_and_label(x, num_classes, conditioning)
-    for i, (width, halves) in enumerate(discriminator_blocks(image_shape, widths)):
-        height = x.shape[1]
-        x = down_block(x, width, halves, normalization, first=i == 0)
-        x = attended(x, attention, normalization) if x.shape[1] < height else x
-    x = MinibatchStandardDeviation()(x) if minibatch_stddev else x
-    features = ops.sum(layers.ReLU(dtype="float32")(x), axis=(1, 2))
-    logits = normalized(layers.Dense(1, dtype="float32"), normalization)(features)
-    if conditioning == "projection":
-        logits += projection(features, *label_inputs, num_classes, normalization)
-    return network([images, *label_inputs], logits, "discriminator")
 
 
 def up_block(x, width, normalize, kernels=None):

@@ -11,9 +11,16 @@ import math
 import keras
 from keras import initializers, layers, ops
 
-from kzoo import checks
+from kzoo import checks, media
 from kzoo.layers import MinibatchStandardDeviation
-from kzoo.networks import halved, network
+from kzoo.networks.blocks import (
+    GANNetworks,
+    embedded,
+    halved,
+    halved_sizes,
+    label_input,
+    network,
+)
 from kzoo.networks.modulation import (
     EqualizedConv2D,
     EqualizedDense,
@@ -21,7 +28,7 @@ from kzoo.networks.modulation import (
     StyledConv2D,
     scaled_leaky_relu,
 )
-from kzoo.networks.r3gan import Smooth, downsampled, embedded, label_input
+from kzoo.networks.r3gan import Smooth, downsampled
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -112,58 +119,77 @@ def unit_second_moment(x):
     return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-8)
 
 
-def build_mapping(latent_dim, num_classes=None, mapping_layers=8, mapping_rate=0.01):
-    """Latents to styles of the same size; a label's vector joins the latents."""
-    latents = keras.Input((latent_dim,), name="latents")
-    labels = label_input(num_classes)
-    x = unit_second_moment(latents)
-    if labels:
-        vector = embedded(labels[0], num_classes, latent_dim, stddev=1.0)
-        x = layers.Concatenate()([x, unit_second_moment(vector)])
-    for _ in range(mapping_layers):
-        x = EqualizedDense(latent_dim, mapping_rate, activation=scaled_leaky_relu)(x)
-    return network([latents, *labels], x, "mapping")
+@keras.saving.register_keras_serializable("kzoo")
+class StyleGANNetworks(GANNetworks):
+    """Modulated convolutions, and a residual discriminator.
 
+    The generator has the layers `mapping`, latents to styles, and `synthesis`, styles
+    to images about [0, 1]. Called as a whole it has one style an image and no noise.
+    With labels, the mapping takes an embedding beside its latents, and the
+    discriminator's logit is the product with a label's vector. The discriminator always
+    sees how much images differ.
 
-def build_stylegan_generator(
-    image_shape,
-    latent_dim,
-    widths,
-    num_classes=None,
-    mapping_layers=8,
-    mapping_rate=0.01,
-    noisy=False,
-):
-    """Latents to images about [0, 1]: layers `mapping` and `synthesis`.
-
-    Called as a whole it has one style an image and no noise. `noisy` is for a model
-    that passes noise to the layer `synthesis`.
+    Args:
+        widths: channels of each resolution from latents to images; the discriminator
+            mirrors them. The first map is the image halved once for each width but
+            one. None means `stylegan_widths`: `(64, 32, 16)` for 28 pixels.
+        mapping_layers: dense layers from latents to styles.
+        mapping_rate: learning rate of these layers, relative to that of others.
+        noisy: whether a model passes noise to the layer `synthesis`.
     """
-    mapping = build_mapping(latent_dim, num_classes, mapping_layers, mapping_rate)
-    synthesis = Synthesis(image_shape, widths, noisy, name="synthesis")
-    inputs = [keras.Input((latent_dim,), name="latents"), *label_input(num_classes)]
-    style = mapping(inputs if num_classes else inputs[0])
-    images = synthesis(layers.RepeatVector(synthesis.styles)(style))
-    return network(inputs, images, "generator")
 
+    # Weights that are scaled in use move as far at ten times the rate.
+    learning_rate = 2e-3
+    bounded = False
 
-def build_stylegan_discriminator(image_shape, latent_dim, widths, num_classes=None):
-    """Images in [0, 1] to a logit; with labels, the product with a label's vector."""
-    halved(image_shape, len(widths) - 1, "stylegan")
-    images = keras.Input(image_shape, name="images")
-    labels = label_input(num_classes)
-    x = convolution(widths[-1], 1)(layers.Rescaling(2.0, -1.0)(images))
-    for width in widths[-2::-1]:
-        x = down_block(x, width)
-    x = convolution(widths[0], 3)(MinibatchStandardDeviation()(x))
-    x = layers.Flatten()(x)
-    x = EqualizedDense(widths[0], activation=scaled_leaky_relu)(x)
-    features = widths[0] if labels else 1
-    logits = EqualizedDense(features, dtype="float32")(x)
-    if labels:
-        vector = embedded(labels[0], num_classes, features, features**-0.5)
-        logits = layers.Dot(axes=1, dtype="float32")([logits, vector])
-    return network([images, *labels], logits, "discriminator")
+    def __init__(self, widths=None, mapping_layers=8, mapping_rate=0.01, noisy=False):
+        super().__init__(widths)
+        self.mapping_layers = checks.positive_int("mapping_layers", mapping_layers)
+        self.mapping_rate, self.noisy = mapping_rate, noisy
+
+    def default_widths(self, image_shape):
+        return stylegan_widths(image_shape)
+
+    def mapping(self, latent_dim, num_classes=None):
+        """Latents to styles of the same size."""
+        latents = keras.Input((latent_dim,), name="latents")
+        labels = label_input(num_classes)
+        x = unit_second_moment(latents)
+        if labels:
+            vector = embedded(labels[0], num_classes, latent_dim, stddev=1.0)
+            x = layers.Concatenate()([x, unit_second_moment(vector)])
+        for _ in range(self.mapping_layers):
+            x = EqualizedDense(
+                latent_dim, self.mapping_rate, activation=scaled_leaky_relu
+            )(x)
+        return network([latents, *labels], x, "mapping")
+
+    def generator(self, image_shape, latent_dim, num_classes=None):
+        widths = self.widths_for(image_shape)
+        mapping = self.mapping(latent_dim, num_classes)
+        synthesis = Synthesis(image_shape, widths, self.noisy, name="synthesis")
+        inputs = [keras.Input((latent_dim,), name="latents"), *label_input(num_classes)]
+        style = mapping(inputs if num_classes else inputs[0])
+        images = synthesis(layers.RepeatVector(synthesis.styles)(style))
+        return network(inputs, images, "generator")
+
+    def discriminator(self, image_shape, num_classes=None):
+        widths = self.widths_for(image_shape)
+        halved(image_shape, len(widths) - 1, "stylegan")
+        images = keras.Input(image_shape, name="images")
+        labels = label_input(num_classes)
+        x = convolution(widths[-1], 1)(layers.Rescaling(2.0, -1.0)(images))
+        for width in widths[-2::-1]:
+            x = down_block(x, width)
+        x = convolution(widths[0], 3)(MinibatchStandardDeviation()(x))
+        x = layers.Flatten()(x)
+        x = EqualizedDense(widths[0], activation=scaled_leaky_relu)(x)
+        features = widths[0] if labels else 1
+        logits = EqualizedDense(features, dtype="float32")(x)
+        if labels:
+            vector = embedded(labels[0], num_classes, features, features**-0.5)
+            logits = layers.Dot(axes=1, dtype="float32")([logits, vector])
+        return network([images, *labels], logits, "discriminator")
 
 
 def convolution(width, kernel_size):
@@ -180,15 +206,10 @@ def down_block(x, width):
 def stylegan_widths(image_shape):
     """Widths for a CPU: 64 up to 8 pixels, halved at each doubling beyond, down to 16.
 
-    The first map is the image, halved while both sides are even and the larger is
-    above 7: 7x7 from 28, and 4x4 from 32, 64 or 128.
+    The first map is the last of `halved_sizes`: 7x7 from 28, 4x4 from 32, 64 or 128.
     """
-    height, width, _ = checks.image_shape(image_shape)
-    widths = []
-    while height % 2 == width % 2 == 0 and max(height, width) > 7:
-        widths.insert(0, width_at(max(height, width)))
-        height, width = height // 2, width // 2
-    return (width_at(max(height, width)), *widths)
+    sizes = halved_sizes(media.image_shape(image_shape))
+    return tuple(width_at(max(size)) for size in reversed(sizes))
 
 
 def width_at(side):

@@ -11,39 +11,97 @@ prior (Vahdat and Kautz, arXiv:2007.03898, section 3.2).
 import keras
 from keras import initializers, layers
 
+from kzoo import checks
 from kzoo.layers import Conv2D
-from kzoo.networks import halved, image_and_label, network, vector_and_label
 from kzoo.networks.autoencoder import parameters_shape, with_scale
-from kzoo.networks.hierarchy import TopDown, density_layers, given, map_shape
+from kzoo.networks.blocks import (
+    halved,
+    image_and_label,
+    network,
+    of_width,
+    vector_and_label,
+)
+from kzoo.networks.hierarchy import HierarchyNetworks, TopDown, density_layers, given
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class VDVAENetworks(HierarchyNetworks):
+    """Residual blocks at each resolution, half the sides of the one before.
+
+    Each block adds a layer of latents, a map; the top layer is a vector.
+
+    Args:
+        latent_dims: channels of the maps of latents at each resolution, from the
+            image's, and last the number of latents at the top.
+        widths: channels at each resolution, and last the features of the top layer.
+        activation: of the hidden layers, a name that Keras knows.
+        blocks: layers of latents at each resolution.
+    """
+
+    fewest = 2
+    rows = 1024  # as its maps fill the memory sooner
+
+    def __init__(
+        self,
+        latent_dims=(1, 2, 4, 16),
+        widths=(32, 32, 32, 64),
+        activation="gelu",
+        blocks=2,
+    ):
+        super().__init__(latent_dims, widths, activation)
+        self.blocks = checks.positive_int("blocks", blocks)
+
+    def layer_shapes(self, image_shape):
+        levels = range(len(self.latent_dims) - 1)
+        maps = [map_shape(image_shape, self.latent_dims, level) for level in levels]
+        repeated = [shape for shape in maps for _ in range(self.blocks)]
+        return [*repeated, self.latent_dims[-1:]]
+
+    def encoder(self, image_shape, num_classes=None):
+        """Images to a map of each resolution, and the top layer's density."""
+        *widths, top = self.widths
+        halved(image_shape, len(widths) - 1, "deep")
+        images = keras.Input(image_shape, name="images")
+        label_inputs, x = image_and_label(images, num_classes)
+        x = Conv2D(widths[0], 3, padding="same")(x)
+        features, scale = [], 1 / (self.blocks * len(widths))
+        for level, width in enumerate(widths):
+            x = of_width(layers.AveragePooling2D(2)(x) if level else x, width)
+            for _ in range(self.blocks):
+                x = layers.Add()([x, bottleneck(x, width, self.activation, scale)])
+            features.append(x)
+        x = layers.Activation(self.activation)(layers.Flatten()(x))
+        x = layers.Dense(top, activation=self.activation)(x)
+        outputs = [*features, density_layers(x, self.latent_dims[-1])]
+        return network([images, *label_inputs], outputs, "encoder")
+
+    def decoder(self, image_shape, num_classes=None, likelihood=None):
+        return DeepDecoder(self, image_shape, num_classes, likelihood)
+
+    def optimizer(self):
+        return keras.optimizers.AdamW(
+            1e-3, weight_decay=0.01, beta_2=0.9, global_clipnorm=200.0
+        )
 
 
 class DeepDecoder(TopDown):
     """Adds blocks to maps of growing sides, each with a map of latents.
 
     Args:
-        latent_dims, widths: of each resolution, the last of the vector at the top:
-            channels of the maps of latents, and of all other maps.
-        blocks: how many there are at each resolution.
+        networks: `VDVAENetworks`, whose settings it has.
+        image_shape, num_classes, likelihood: as of `VDVAENetworks.decoder`.
     """
 
-    def __init__(
-        self,
-        image_shape,
-        latent_dims,
-        widths,
-        num_classes,
-        likelihood,
-        activation,
-        blocks,
-    ):
+    def __init__(self, networks, image_shape, num_classes, likelihood):
         super().__init__()
-        self.blocks = blocks
+        latent_dims, widths = networks.latent_dims, networks.widths
+        self.blocks, activation = networks.blocks, networks.activation
         self.priors, self.posteriors, self.merges = [], [], []
-        depth = blocks * (len(widths) - 1)
+        depth = self.blocks * (len(widths) - 1)
         for i in range(depth):
-            level = i // blocks
+            level = i // self.blocks
             shape, dim = map_shape(image_shape, widths, level), latent_dims[level]
-            last = i % blocks == 0 and level > 0
+            last = i % self.blocks == 0 and level > 0
             wider = widths[level - 1] if last else None
             self.priors.append(build_prior(shape, dim, activation))
             self.posteriors.append(build_posterior(shape, dim, activation))
@@ -71,29 +129,10 @@ class DeepDecoder(TopDown):
         return self.to_pixels(state, training=training)
 
 
-def build_deep(
-    image_shape, latent_dims, widths, num_classes, likelihood, activation, blocks
-):
-    """Encoder and decoder. The encoder returns maps, and the top layer's density."""
-    halved(image_shape, len(widths) - 2, "deep")
-    images = keras.Input(image_shape, name="images")
-    label_inputs, x = image_and_label(images, num_classes)
-    x = Conv2D(widths[0], 3, padding="same")(x)
-    features = []
-    for level, width in enumerate(widths[:-1]):
-        x = of_width(layers.AveragePooling2D(2)(x) if level else x, width)
-        for _ in range(blocks):
-            depth = blocks * (len(widths) - 1)
-            x = layers.Add()([x, bottleneck(x, width, activation, 1 / depth)])
-        features.append(x)
-    x = layers.Activation(activation)(layers.Flatten()(x))
-    x = layers.Dense(widths[-1], activation=activation)(x)
-    outputs = [*features, density_layers(x, latent_dims[-1])]
-    encoder = network([images, *label_inputs], outputs, "encoder")
-    decoder = DeepDecoder(
-        image_shape, latent_dims, widths, num_classes, likelihood, activation, blocks
-    )
-    return encoder, decoder
+def map_shape(image_shape, channels, level):
+    """Shape of the map at a resolution, level 0 the image's; `channels` of each."""
+    height, width, _ = image_shape
+    return height // 2**level, width // 2**level, channels[level]
 
 
 def build_prior(shape, latent_dim, activation):
@@ -156,7 +195,3 @@ def bottleneck(x, width, activation, scale=1.0):
 def scaled(scale):
     """Keras's own initial weights, with `scale` times the variance."""
     return initializers.VarianceScaling(scale, "fan_avg", "uniform")
-
-
-def of_width(x, width):
-    return x if x.shape[-1] == width else layers.Dense(width)(x)

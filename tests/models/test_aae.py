@@ -16,14 +16,14 @@ from conformance import (
 from keras import layers, ops
 
 from kzoo.models import AAE
+from kzoo.networks import ConvEncoderDecoder, MLPEncoderDecoder
+from kzoo.parts import Prior
 
 MAKE = {
-    "mlp": lambda: AAE((6, 4, 3), 3, widths=(8, 16), discriminator_widths=(8,)),
-    "conv": lambda: AAE(
-        (8, 8, 1), 2, "conv", widths=(4, 8), discriminator_widths=(8, 4)
-    ),
+    "mlp": lambda: AAE((6, 4, 3), 3, MLPEncoderDecoder((8, 16)), (8,)),
+    "conv": lambda: AAE((8, 8, 1), 2, ConvEncoderDecoder((4, 8)), (8, 4)),
     "conditional": lambda: AAE(
-        (4, 4, 1), 2, widths=(8,), discriminator_widths=(8,), num_classes=3
+        (4, 4, 1), 2, MLPEncoderDecoder((8,)), (8,), num_classes=3
     ),
 }
 
@@ -117,20 +117,28 @@ def test_the_encoder_has_an_optimizer_in_either_of_its_phases():
         assert len(member.variables) == 2 + 2 * weights[name]  # with both moments
 
 
-class OnACircle(AAE):
-    def prior(self, normal):
-        return normal / ops.norm(normal, axis=-1, keepdims=True)
+@keras.saving.register_keras_serializable("tests")
+class Ring(Prior):
+    def __init__(self, radius=1.0):
+        super().__init__()
+        self.radius = radius
+
+    def call(self, normal, labels=None):
+        return self.radius * normal / ops.norm(normal, axis=-1, keepdims=True)
 
 
-def test_a_prior_of_your_own_is_drawn_from_in_every_place():
-    model = compiled(lambda: OnACircle((4, 4, 1), 2, discriminator_widths=(4,)))
+def test_a_prior_of_your_own_is_drawn_from_in_every_place(tmp_path):
+    small = {"discriminator_widths": (4,)}
+    model = compiled(lambda: AAE((4, 4, 1), 2, prior=Ring(3.0), **small))
     seen, logits = [], model.logits
     model.logits = lambda latents, *rest: seen.append(latents) or logits(latents, *rest)
     images, _ = batch(model)
     model.discriminator_loss(ops.convert_to_tensor(images))
-    for drawn in seen[0], model.draw_latents(9):
+    model.save(tmp_path / "ring.keras")
+    again = keras.saving.load_model(tmp_path / "ring.keras")
+    for drawn in seen[0], model.draw_latents(9), again.draw_latents(9):
         radius = np.linalg.norm(ops.convert_to_numpy(drawn), axis=1)
-        np.testing.assert_allclose(radius, 1, rtol=1e-5)
+        np.testing.assert_allclose(radius, 3, rtol=1e-5)
 
 
 def test_it_offers_no_likelihood():
@@ -160,7 +168,7 @@ def test_your_own_networks(tmp_path):
     [
         ({"architecture": "dcgan"}, "'conv', 'mlp'"),
         ({"image_shape": (30, 30, 1), "architecture": "conv"}, "divisible by 4"),
-        ({"widths": ()}, "widths"),
+        ({"prior": "ring"}, "'mixture', 'normal'"),
         ({"discriminator_widths": (0,)}, "widths"),
         ({"latent_dim": 2, **own_networks(codes=3)}, "encoder"),
         ({"latent_dim": 2, **own_networks(logits=2)}, "discriminator"),

@@ -7,16 +7,17 @@ from conformance import batch, check_golden, check_model, compiled, variants
 from keras import layers, ops
 
 from kzoo.models import ACGAN, DCGAN
+from kzoo.networks import DCGANNetworks, MLPNetworks
+
+NARROW = DCGANNetworks((4,))
 
 MAKE = {
-    "dcgan": lambda: ACGAN((8, 8, 1), 3, widths=(8, 4), num_classes=3),
+    "dcgan": lambda: ACGAN((8, 8, 1), 3, DCGANNetworks((8, 4)), num_classes=3),
     "mlp": lambda: ACGAN(
         (6, 4, 3),
         3,
-        "mlp",
-        widths=(8,),
+        MLPNetworks((8,), dropout=0.0),
         num_classes=4,
-        dropout=0.0,
         loss="relativistic_average",
         penalty="r1",
         ema=0.9,
@@ -43,7 +44,7 @@ def test_discriminator_is_a_dcgans_with_one_more_layer():
 
 
 def test_losses_of_a_discriminator_that_knows_nothing():
-    model = compiled(lambda: ACGAN((4, 4, 1), 2, widths=(4,), num_classes=8))
+    model = compiled(lambda: ACGAN((4, 4, 1), 2, NARROW, num_classes=8))
     for variable in model.discriminator.trainable_variables:
         variable.assign(np.zeros(variable.shape))
     scores = model.evaluate(*batch(model), verbose=0, return_dict=True)
@@ -57,7 +58,7 @@ def test_losses_of_a_discriminator_that_knows_nothing():
 
 
 def test_class_loss_is_small_where_the_class_is_told():
-    model = compiled(lambda: ACGAN((4, 4, 1), 2, widths=(4,), num_classes=3))
+    model = compiled(lambda: ACGAN((4, 4, 1), 2, NARROW, num_classes=3))
     images, labels = batch(model, 6)
     told = 9.0 * np.eye(3, dtype="float32")[labels]
     logits = np.zeros((6, 1), "float32")
@@ -79,7 +80,7 @@ def own_discriminator(classes=3):
 def test_your_own_discriminator(tmp_path):
     def make():
         own = own_discriminator()
-        return ACGAN((4, 4, 1), 2, widths=(4,), num_classes=3, discriminator=own)
+        return ACGAN((4, 4, 1), 2, NARROW, num_classes=3, discriminator=own)
 
     check_model(make, tmp_path)
 
@@ -93,4 +94,4 @@ def test_without_a_number_of_classes_the_error_says_what_to_pass():
 def test_a_discriminator_with_other_outputs_is_refused(classes):
     own = own_discriminator(4) if classes else DCGAN((4, 4, 1)).discriminator
     with pytest.raises(ValueError, match="Expected discriminator"):
-        ACGAN((4, 4, 1), 2, widths=(4,), num_classes=3, discriminator=own)
+        ACGAN((4, 4, 1), 2, NARROW, num_classes=3, discriminator=own)

@@ -4,8 +4,11 @@ import pytest
 from conformance import batch, check_golden, check_model, compiled
 
 from kzoo.models import Autoencoder
+from kzoo.networks import ConvEncoderDecoder, MLPEncoderDecoder
 
-MAKE = {"conv": lambda: Autoencoder((8, 8, 3), 3, widths=(4,), num_classes=3)}
+MAKE = {
+    "conv": lambda: Autoencoder((8, 8, 3), 3, ConvEncoderDecoder((4,)), num_classes=3)
+}
 
 
 def test_autoencoder_conforms(tmp_path):
@@ -17,7 +20,7 @@ def test_every_backend_trains_alike(golden):
 
 
 def test_the_loss_is_the_squared_error_of_reconstructions():
-    model = compiled(lambda: Autoencoder((4, 4, 1), 2, "mlp", widths=(4,)))
+    model = compiled(lambda: Autoencoder((4, 4, 1), 2, MLPEncoderDecoder((4,))))
     images, _ = batch(model)
     error = (model.reconstruct(images) - images) ** 2
     scores = model.evaluate(images, verbose=0, return_dict=True)
@@ -26,6 +29,6 @@ def test_the_loss_is_the_squared_error_of_reconstructions():
 
 @pytest.mark.one_backend
 def test_sizes():
-    model = Autoencoder((28, 28, 1), 16, "mlp", widths=(400,))
+    model = Autoencoder((28, 28, 1), 16, "mlp")
     assert model.encoder.count_params() == 785 * 400 + 401 * 16
     assert model.decoder.count_params() == 17 * 400 + 401 * 784

@@ -14,10 +14,12 @@ from conformance import (
 from keras import layers, ops
 
 from kzoo.models import BEGAN
+from kzoo.networks.began import BEGANNetworks, NormalizedBEGANNetworks
 
+TINY = BEGANNetworks((4,))
 MAKE = {
-    "plain": lambda: BEGAN((8, 8, 1), 3, gamma=0.8, k_rate=0.5, widths=(4, 8)),
-    "infogan": lambda: BEGAN((8, 4, 3), 3, 0.8, 0.5, "infogan", widths=(4, 8)),
+    "plain": lambda: BEGAN((8, 8, 1), 3, 0.8, 0.5, BEGANNetworks((4, 8))),
+    "infogan": lambda: BEGAN((8, 4, 3), 3, 0.8, 0.5, NormalizedBEGANNetworks((4, 8))),
 }
 
 
@@ -33,7 +35,7 @@ def test_every_backend_trains_alike(variant, golden):
 
 def test_generator_and_decoder_are_alike_and_the_encoder_widens():
     model = BEGAN((32, 32, 3))
-    assert model.widths == (64, 128, 192)
+    assert model.architecture.widths_for((32, 32, 3)) == (64, 128, 192)
     plain = 9 * 64 * 64 + 64
     decoder = 65 * 8 * 8 * 64 + 6 * plain + 9 * 64 * 3 + 3
     encoder = 9 * 3 * 64 + 64 + plain  # at 32 pixels
@@ -46,7 +48,7 @@ def test_generator_and_decoder_are_alike_and_the_encoder_widens():
 
 def test_infogans_generator_and_an_autoencoder_that_halves_once():
     model = BEGAN((28, 28, 1), 62, architecture="infogan")
-    assert model.widths == (64, 128)
+    assert model.architecture.widths_for((28, 28, 1)) == (64, 128)
     generator = (62 + 4) * 1024 + (1024 + 4) * 7 * 7 * 128
     generator += 16 * 128 * 64 + 4 * 64 + 16 * 64 + 1
     maps = 14 * 14 * 64
@@ -108,7 +110,7 @@ def test_losses_convergence_and_k_are_the_papers(fake, k, gamma, k_rate):
 
 
 def test_k_starts_at_0_and_is_saved(tmp_path):
-    model = BEGAN((4, 4, 1), 2, widths=(4,))
+    model = BEGAN((4, 4, 1), 2, architecture=TINY)
     assert float(ops.convert_to_numpy(model.k)) == 0
     model.compile()
     model.k.assign(0.25)
@@ -119,7 +121,7 @@ def test_k_starts_at_0_and_is_saved(tmp_path):
 
 @pytest.mark.parametrize("phase, sign", [("discriminator", 1), ("generator", -1)])
 def test_they_disagree_about_how_well_fakes_are_reconstructed(phase, sign):
-    model = with_fixed_noise(BEGAN((4, 4, 1), 2, k_rate=0.0, widths=(4,)))
+    model = with_fixed_noise(BEGAN((4, 4, 1), 2, k_rate=0.0, architecture=TINY))
     rates = dict.fromkeys(model.default_optimizer(), 0.0) | {phase: 0.05}
     optimizers = {name: keras.optimizers.SGD(rate) for name, rate in rates.items()}
     model.compile(optimizers, run_eagerly=True)
@@ -137,7 +139,7 @@ def error_of_fakes(model, images):
 
 
 def test_latents_are_uniform():
-    latents = BEGAN((4, 4, 1), 2, widths=(4,)).draw_latents(4000, seed=0)
+    latents = BEGAN((4, 4, 1), 2, architecture=TINY).draw_latents(4000, seed=0)
     counts, _ = np.histogram(latents, bins=8, range=(-1, 1))
     assert counts.sum() == 8000
     np.testing.assert_allclose(counts, 1000, rtol=0.1)
@@ -154,7 +156,7 @@ def test_the_papers_settings():
 def test_your_own_networks(tmp_path):
     def make():
         networks = own_networks()
-        networks["generator"] = BEGAN((4, 4, 1), 2, widths=(4,)).generator
+        networks["generator"] = BEGAN((4, 4, 1), 2, architecture=TINY).generator
         return BEGAN((4, 4, 1), 2, **networks)
 
     check_own_networks(make, tmp_path)
@@ -164,11 +166,12 @@ def test_your_own_networks(tmp_path):
 @pytest.mark.parametrize(
     "arguments, named",
     [
-        ({"num_classes": 3}, "CGAN"),
-        ({"image_shape": (6, 6, 1), "widths": (4, 4, 4)}, "divisible by 4"),
+        (
+            {"image_shape": (6, 6, 1), "architecture": BEGANNetworks((4, 4, 4))},
+            "divisible by 4",
+        ),
         ({"image_shape": (6, 6, 1), "architecture": "infogan"}, "divisible by 4"),
         ({"architecture": "resnet"}, "'infogan'"),
-        ({"widths": ()}, "width"),
         ({"latent_dim": 3, **own_networks()}, "generator"),
         ({"latent_dim": 2, **own_networks(pixels=20)}, "generator"),
     ],
@@ -177,3 +180,9 @@ def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match="Expected") as error:
         BEGAN(**{"image_shape": (4, 4, 1), **arguments})
     assert named in str(error.value)
+
+
+@pytest.mark.one_backend
+def test_there_is_at_least_one_width():
+    with pytest.raises(ValueError, match="widths"):
+        BEGANNetworks(())

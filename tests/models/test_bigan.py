@@ -17,10 +17,11 @@ from conftest import wave
 from keras import layers, ops
 
 from kzoo.models import DCGAN, BiGAN
+from kzoo.networks.bigan import DCGANBiGANNetworks, MLPBiGANNetworks
 
 MAKE = {
-    "mlp": lambda: BiGAN((6, 4, 3), 3, widths=(8, 16)),
-    "dcgan": lambda: BiGAN((8, 8, 1), 3, "dcgan", widths=(8, 4), num_classes=3),
+    "mlp": lambda: BiGAN((6, 4, 3), 3, MLPBiGANNetworks((8, 16))),
+    "dcgan": lambda: BiGAN((8, 8, 1), 3, DCGANBiGANNetworks((8, 4)), num_classes=3),
 }
 
 
@@ -138,7 +139,7 @@ def test_generator_and_encoder_are_trained_at_the_same_discriminator():
 
 
 def test_it_offers_no_likelihood():
-    model = BiGAN((4, 4, 1), 2, widths=(4,))
+    model = BiGAN((4, 4, 1), 2)
     assert hasattr(model, "encode") and not hasattr(model, "log_likelihood")
 
 
@@ -164,14 +165,12 @@ def test_your_own_networks(tmp_path):
     [
         ({"architecture": "conv"}, "'dcgan', 'mlp'"),
         ({"image_shape": (31, 31, 1), "architecture": "dcgan"}, "divisible by 2"),
-        ({"widths": ()}, "width"),
         ({"latent_dim": 2, **own_networks(codes=3)}, "encoder"),
         ({"latent_dim": 2, **own_networks(logits=2)}, "discriminator"),
         ({"latent_dim": 2, "num_classes": 3, **own_networks()}, "labels"),
         (
             {
                 "latent_dim": 2,
-                "widths": (4,),
                 "discriminator": own_networks(latents=3)["discriminator"],
             },
             "[(batch, 4, 4, 1), (batch, 2)]",

@@ -17,15 +17,17 @@ from conftest import wave
 from keras import ops
 
 from kzoo.models import BigGAN
-from kzoo.models.biggan import conditional_batch_norm, kernels, off_diagonal
+from kzoo.models.biggan import biggan_networks, off_diagonal
+from kzoo.networks import BigGANNetworks
+from kzoo.networks.biggan import conditional_batch_norm, kernels
+from kzoo.parts import Hinge
 
 MAKE = {
     "small": lambda: with_fixed_vectors(
         BigGAN(
             (8, 8, 1),
             4,
-            widths=(8, 4),
-            embedding_dim=3,
+            biggan_networks((8, 8, 1), (8, 4), embedding_dim=3),
             discriminator_steps=1,
             num_classes=3,
         )
@@ -49,8 +51,9 @@ def trainable(network):
 @pytest.mark.one_backend
 def test_size_is_that_of_stem_blocks_and_shared_embedding():
     classes, shared, chunk, widths = 10, 128, 20, (64, 32, 16)
-    model = BigGAN((28, 28, 1), widths=widths, num_classes=classes)
-    assert model.latent_dim == 3 * chunk and model.attention == 14
+    networks = biggan_networks((28, 28, 1), widths)
+    model = BigGAN((28, 28, 1), architecture=networks, num_classes=classes)
+    assert model.latent_dim == 3 * chunk and model.architecture.attention == 14
     expected = classes * shared + (chunk + 1) * 7 * 7 * 64  # embedding and stem
     for inside, outside in itertools.pairwise(widths):
         expected += 9 * inside * outside + 9 * outside**2 + inside * outside
@@ -61,7 +64,7 @@ def test_size_is_that_of_stem_blocks_and_shared_embedding():
 
 
 def test_kernels_start_orthogonal():
-    model = BigGAN((8, 8, 1), widths=(8, 4), num_classes=3)
+    model = BigGAN((8, 8, 1), architecture=BigGANNetworks((8, 4)), num_classes=3)
     for kernel in [*kernels(model.generator), *kernels(model.discriminator)]:
         matrix = ops.convert_to_numpy(kernel).reshape(-1, kernel.shape[-1])
         np.testing.assert_allclose(np.linalg.svd(matrix)[1], 1.0, rtol=1e-4)
@@ -81,9 +84,8 @@ def test_off_diagonal_is_that_of_equation_3():
 def test_the_penalty_is_added_to_the_generators_loss():
     losses = []
     for weight in 0.0, 0.5:
-        model = BigGAN(
-            (8, 8, 1), 4, widths=(4, 4), num_classes=2, orthogonal_weight=weight
-        )
+        networks = biggan_networks((8, 8, 1), (4, 4))
+        model = BigGAN((8, 8, 1), 4, networks, orthogonal_weight=weight, num_classes=2)
         with_fixed_noise(with_fixed_vectors(model))
         for i, variable in enumerate(v for v in model.variables if len(v.shape) > 1):
             variable.assign(0.3 * wave(variable.shape, phase=i))
@@ -112,11 +114,11 @@ def test_gain_and_bias_are_linear_in_the_condition():
 
 def test_latents_are_cut_in_equal_chunks():
     with pytest.raises(ValueError, match="multiple of 2"):
-        BigGAN((8, 8, 1), 5, widths=(4, 4), num_classes=2)
+        BigGAN((8, 8, 1), 5, BigGANNetworks((4, 4)), num_classes=2)
 
 
 def test_truncation_cuts_the_latents_off():
-    model = BigGAN((8, 8, 1), 4, widths=(4, 4), num_classes=2)
+    model = BigGAN((8, 8, 1), 4, BigGANNetworks((4, 4)), num_classes=2)
     free = model.draw_latents(4000, seed=0)
     cut = model.draw_latents(4000, seed=0, truncation=0.5)
     assert np.abs(free).max() > 3 and np.abs(cut).max() <= 0.5
@@ -132,8 +134,9 @@ def test_truncation_cuts_the_latents_off():
 
 
 def test_the_papers_defaults():
-    model = BigGAN((8, 8, 1), widths=(8, 4), num_classes=2)
-    assert (model.loss_name, model.discriminator_steps) == ("hinge", 2)
+    model = BigGAN((4, 4, 1), num_classes=2)
+    assert model.architecture == BigGANNetworks(attention=2)
+    assert (model.loss, model.discriminator_steps) == (Hinge(), 2)
     for name, rate in {"discriminator": 2e-4, "generator": 5e-5}.items():
         optimizer = model.default_optimizer()[name]
         rates = (optimizer.learning_rate, optimizer.beta_1, optimizer.beta_2)

@@ -6,12 +6,13 @@ from conformance import batch, check_golden, check_model, compiled
 from keras import ops
 
 from kzoo.models import DenoisingVAE
+from kzoo.networks import MLPEncoderDecoder
 
 MAKE = {
     "gaussian": lambda: DenoisingVAE(
-        (4, 4, 1), 2, corruption="gaussian", level=0.3, widths=(8,)
+        (4, 4, 1), 2, MLPEncoderDecoder((8,)), corruption="gaussian", level=0.3
     ),
-    "salt": lambda: DenoisingVAE((4, 4, 3), 2, widths=(8,), num_classes=3),
+    "salt": lambda: DenoisingVAE((4, 4, 3), 2, MLPEncoderDecoder((8,)), num_classes=3),
 }
 
 
@@ -51,10 +52,10 @@ def test_only_training_corrupts(corruption):
 
 
 def test_the_loss_is_of_the_clean_images():
-    model = compiled(lambda: DenoisingVAE((4, 4, 1), 2, level=1.0, widths=(8,)))
+    model = compiled(lambda: DenoisingVAE((4, 4, 1), 2, level=1.0))
     pixels = []
-    original = model.pixels.negative_log_likelihood
-    model.pixels.negative_log_likelihood = lambda images, outputs: (
+    original = model.likelihood.negative_log_likelihood
+    model.likelihood.negative_log_likelihood = lambda images, outputs: (
         pixels.append(ops.convert_to_numpy(images)) or original(images, outputs)
     )
     images, _ = batch(model)

@@ -8,15 +8,17 @@ from keras import ops
 
 from kzoo.models import FactorVAE
 from kzoo.models.factor_vae import shuffle_each
+from kzoo.networks import ConvEncoderDecoder, MLPEncoderDecoder
+from kzoo.parts import KL
 
 MAKE = {
     "conv": lambda: FactorVAE(
         (8, 8, 1),
         3,
-        widths=(4,),
+        ConvEncoderDecoder((4,)),
         discriminator_widths=(8, 8),
         num_classes=3,
-        warmup_steps=10,
+        divergence=KL(warmup_steps=10),
     )
 }
 
@@ -54,10 +56,11 @@ def test_an_undecided_discriminator_costs_log_2_and_adds_nothing():
 
 def test_the_discriminator_learns_the_total_correlation():
     """Of two equal coordinates, of eight values: log 8 nats."""
-    model = FactorVAE((4, 4, 1), 2, "mlp", widths=(4,), discriminator_widths=(32, 32))
+    networks = MLPEncoderDecoder((4,))
+    model = FactorVAE((4, 4, 1), 2, networks, discriminator_widths=(32, 32))
     values = np.linspace(-1.5, 1.5, 8)[np.random.default_rng(0).integers(8, size=512)]
     latents = ops.convert_to_tensor(np.float32(np.stack([values, values], axis=1)))
-    model.posterior = lambda *_: [latents, ops.zeros_like(latents) - 12.0]
+    model.posterior_parameters = lambda *_: [latents, ops.zeros_like(latents) - 12.0]
     model.compile({"autoencoder": "sgd", "discriminator": "adam"}, run_eagerly=True)
     model.optimizer.members["discriminator"].learning_rate = 0.01
     images = ops.convert_to_tensor(0.5 + 0.5 * wave((512, 4, 4, 1)))

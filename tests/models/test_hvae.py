@@ -17,25 +17,28 @@ from keras import ops
 
 from kzoo.models import HVAE, IWAE
 from kzoo.models.hvae import normal_kl_between
-from kzoo.networks.hierarchy import product
+from kzoo.networks import MLPEncoderDecoder
+from kzoo.networks.ladder import ChainNetworks, LadderNetworks, product
+from kzoo.networks.vdvae import VDVAENetworks
+from kzoo.parts.likelihoods import Bernoulli, Gaussian
 
-SMALL = {"latent_dims": (3, 2), "widths": (8, 4)}
+LADDER = LadderNetworks((3, 2), (8, 4))
+CHAIN = ChainNetworks((3, 2), (8, 4))
+DEEP = VDVAENetworks((1, 2), (4, 4), blocks=1)
+BINARY = Bernoulli(binarize=True)
 MAKE = {
-    "ladder": lambda: HVAE((4, 4, 1), **SMALL, warmup_steps=4, num_classes=3),
-    "chain": lambda: HVAE(
-        (4, 4, 1), **SMALL, architecture="chain", samples=3, binarize=True
-    ),
-    "deep": lambda: HVAE(
-        (4, 4, 3),
-        (1, 2),
-        "deep",
-        "gaussian",
-        (4, 4),
-        blocks=1,
-        free_bits=0.1,
-        num_classes=2,
-    ),
+    "ladder": lambda: HVAE((4, 4, 1), LADDER, warmup_steps=4, num_classes=3),
+    "chain": lambda: HVAE((4, 4, 1), CHAIN, BINARY, samples=3),
+    "deep": lambda: HVAE((4, 4, 3), DEEP, "gaussian", free_bits=0.1, num_classes=2),
 }
+
+
+def narrow(architecture, latent_dims):
+    """Networks of two layers of these latents and hidden ones of four units."""
+    if architecture == "deep":
+        return VDVAENetworks(latent_dims, (4, 4), blocks=1)
+    kinds = {"chain": ChainNetworks, "ladder": LadderNetworks}
+    return kinds[architecture](latent_dims, (4, 4))
 
 
 def test_hvae_conforms(tmp_path):
@@ -71,14 +74,14 @@ def test_the_papers_sizes():
 
 
 def test_deep_maps_of_latents_halve_their_sides():
-    model = HVAE((28, 20, 1), (1, 2, 3, 5), "deep", widths=(4, 4, 6, 4), blocks=1)
+    model = HVAE((28, 20, 1), VDVAENetworks((1, 2, 3, 5), (4, 4, 6, 4), blocks=1))
     assert model.layer_shapes == [(28, 20, 1), (14, 10, 2), (7, 5, 3), (5,)]
     assert model.latent_dim == 28 * 20 + 2 * 14 * 10 + 3 * 7 * 5 + 5
     assert model.sample(2).shape == (2, 28, 20, 1)
 
 
 def test_deep_starts_with_a_standard_normal_prior():
-    model = HVAE((2, 2, 1), (1, 2), "deep", widths=(4, 4))
+    model = HVAE((2, 2, 1), VDVAENetworks((1, 2), (4, 4)))
     noise = model.by_layer(keras.random.normal((3, model.latent_dim), seed=1))
     _, drawn = model.decoder(noise)
     for (latents, _, _), normal in zip(drawn, noise, strict=True):
@@ -137,16 +140,8 @@ def linear_hvae(architecture, scale=0.3):
     """
     slope, shift, variance = 0.8, 0.1, 0.5
     basis, offset = np.array([[0.4], [0.1], [-0.3], [0.2]]), 0.5
-    model = HVAE(
-        (2, 2, 1),
-        (1, 1),
-        architecture,
-        "gaussian",
-        (4, 4),
-        likelihood_scale=scale,
-        activation="linear",
-        normalization=None,
-    )
+    kind = {"chain": ChainNetworks, "ladder": LadderNetworks}[architecture]
+    model = HVAE((2, 2, 1), kind((1, 1), (4, 4), "linear", None), Gaussian(scale))
     set_affine(model.decoder.to_pixels, (basis, offset))
     set_affine(model.decoder.priors[0], ([[slope]], shift), constant(variance))
 
@@ -196,7 +191,7 @@ def test_samples_have_the_density_of_the_model():
 @pytest.mark.parametrize("architecture", ["chain", "deep", "ladder"])
 def test_likelihoods_of_all_images_sum_to_one(architecture):
     """Of the two images of one pixel, by importance sampling."""
-    model = HVAE((1, 1, 1), (2, 1), architecture, widths=(4, 4), blocks=1)
+    model = HVAE((1, 1, 1), narrow(architecture, (2, 1)))
     images = np.float32([0, 1]).reshape(2, 1, 1, 1)
     if architecture != "deep":  # which starts near the prior
         widened(model)
@@ -213,7 +208,7 @@ def widened(model):
 
 @pytest.mark.parametrize("architecture", ["chain", "deep", "ladder"])
 def test_codes_are_noise_that_leads_to_the_posterior_means(architecture):
-    model = HVAE((4, 4, 1), (3, 2), architecture, widths=(4, 4), blocks=1)
+    model = HVAE((4, 4, 1), narrow(architecture, (3, 2)))
     if architecture == "deep":
         for variable in model.decoder.trainable_variables:
             variable.assign(0.3 * wave(variable.shape))
@@ -228,7 +223,7 @@ def test_codes_are_noise_that_leads_to_the_posterior_means(architecture):
 
 @pytest.mark.parametrize("architecture", ["chain", "deep", "ladder"])
 def test_kl_in_closed_form_is_the_mean_of_the_sampled_one(architecture):
-    model = HVAE((2, 2, 1), (2, 1), architecture, widths=(4, 4), blocks=1)
+    model = HVAE((2, 2, 1), narrow(architecture, (2, 1)))
     images = np.repeat(np.float32([[0.2, 0.4, 0.6, 0.8]]), 2000, axis=0)
     images = ops.convert_to_tensor(images.reshape(-1, 2, 2, 1))
     noise = keras.random.normal((2000, 1, model.latent_dim), seed=1)
@@ -244,8 +239,8 @@ def test_kl_in_closed_form_is_the_mean_of_the_sampled_one(architecture):
 
 
 def test_a_chain_of_one_layer_is_the_iwae():
-    chain = HVAE((4, 4, 1), (2,), "chain", widths=(8,), samples=3, binarize=True)
-    iwae = IWAE((4, 4, 1), 2, samples=3, widths=(8, 8))
+    chain = HVAE((4, 4, 1), ChainNetworks((2,), (8,)), BINARY, samples=3)
+    iwae = IWAE((4, 4, 1), 2, 3, architecture=MLPEncoderDecoder((8, 8), "tanh"))
     iwae.set_weights(chain.get_weights())
     images, _ = batch(iwae)
     for verb in "elbo", "log_likelihood":
@@ -253,7 +248,7 @@ def test_a_chain_of_one_layer_is_the_iwae():
 
 
 def test_every_layer_has_its_free_bits_and_warms_up():
-    model = compiled(lambda: HVAE((4, 4, 1), **SMALL, warmup_steps=20, free_bits=50.0))
+    model = compiled(lambda: HVAE((4, 4, 1), LADDER, warmup_steps=20, free_bits=50.0))
     model.optimizer.iterations.assign(5)
     _, logs = model.negative_bound(ops.convert_to_tensor(batch(model)[0]))
     logs = {name: float(ops.convert_to_numpy(value)) for name, value in logs.items()}
@@ -269,20 +264,30 @@ def test_every_layer_has_its_free_bits_and_warms_up():
     [
         ({"image_shape": (28, 28)}, "image_shape"),
         ({"architecture": "mlp"}, "'chain', 'deep', 'ladder'"),
-        ({"latent_dims": (8, 4)}, "as many latent_dims as widths"),
-        ({"latent_dims": (8, 0), "widths": (8, 8)}, "latent_dims"),
-        ({"latent_dims": 4, "widths": 8, "architecture": "deep"}, "one for the top"),
         ({"image_shape": (30, 30, 1), "architecture": "deep"}, "divisible by 4"),
         ({"samples": 0}, "samples"),
-        ({"blocks": 0}, "blocks"),
-        ({"normalization": "spectral"}, "normalization"),
-        ({"architecture": "deep", "normalization": "batch"}, "normalization"),
         ({"likelihood": "poisson"}, "'bernoulli', 'categorical'"),
-        ({"likelihood": "gaussian", "binarize": True}, "binarize"),
         ({"num_classes": 0}, "num_classes"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match="Expected") as error:
         HVAE(**{"image_shape": (28, 28, 1), **arguments})
+    assert named in str(error.value)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    "make, named",
+    [
+        (lambda: LadderNetworks((8, 4)), "as many latent_dims as widths"),
+        (lambda: ChainNetworks((8, 0), (8, 8)), "latent_dims"),
+        (lambda: VDVAENetworks(4, 8), "one for the top"),
+        (lambda: VDVAENetworks(blocks=0), "blocks"),
+        (lambda: LadderNetworks(normalization="spectral"), "normalization"),
+    ],
+)
+def test_wrong_settings_of_networks_are_named(make, named):
+    with pytest.raises(ValueError, match="Expected") as error:
+        make()
     assert named in str(error.value)

@@ -8,18 +8,17 @@ from conformance import batch, check_golden, check_model, compiled, variants
 from keras import layers, ops
 
 from kzoo.models import DCGAN, InfoGAN
+from kzoo.networks import DCGANNetworks, MLPNetworks
 
 MAKE = {
-    "dcgan": lambda: InfoGAN((8, 8, 1), 3, 4, 2, widths=(8, 4)),
+    "dcgan": lambda: InfoGAN((8, 8, 1), 9, 4, 2, architecture=DCGANNetworks((8, 4))),
     "mlp": lambda: InfoGAN(
         (6, 4, 3),
-        2,
+        6,
         3,
         1,
         information_weight=0.5,
-        architecture="mlp",
-        widths=(8,),
-        dropout=0.0,
+        architecture=MLPNetworks((8,), dropout=0.0),
         loss="relativistic_pairing",
         ema=0.9,
     ),
@@ -30,15 +29,22 @@ def test_infogan_conforms(tmp_path):
     check_model(MAKE["mlp"], tmp_path)
 
 
+def small(**arguments):
+    """Three numbers of noise, four categories and two continuous codes."""
+    networks = DCGANNetworks((4,))
+    return InfoGAN((4, 4, 1), 9, 4, 2, architecture=networks, **arguments)
+
+
 @pytest.mark.parametrize("variant", variants(MAKE, everywhere="mlp"))
 def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 
 
 def test_the_papers_74_latents_and_heads_of_128_units():
-    model = InfoGAN((28, 28, 1), widths=(128, 64))
+    networks = DCGANNetworks((128, 64))
+    model = InfoGAN((28, 28, 1), architecture=networks)
     assert model.latent_dim == 62 + 10 + 2 == 74
-    plain = DCGAN((28, 28, 1), 74, widths=(128, 64))
+    plain = DCGAN((28, 28, 1), 74, networks)
     assert model.generator.count_params() == plain.generator.count_params()
     heads = 7 * 7 * 128 * 128 + 128 + 4 * 128 + 129 * (10 + 2)
     assert model.discriminator.count_params() == (
@@ -54,7 +60,7 @@ def test_the_papers_optimizers():
 
 
 def test_prior_is_normal_noise_a_fair_category_and_uniform_codes():
-    model = InfoGAN((4, 4, 1), 3, 4, 2, widths=(4,))
+    model = small()
     latents = model.draw_latents(20_000, seed=0)
     noise, category, codes = np.split(latents, [3, 7], axis=1)
     assert scipy.stats.kstest(noise.ravel(), "norm").pvalue > 0.01
@@ -72,7 +78,7 @@ def test_training_draws_from_the_same_prior():
 
 
 def test_mutual_information_of_a_posterior_that_knows():
-    model = InfoGAN((4, 4, 1), 3, 4, 2, widths=(4,))
+    model = small()
     latents = model.draw_latents(64, seed=0)
     category, codes = latents[:, 3:7], latents[:, 7:]
     density = np.log(2) - 0.5 * np.log(2 * np.pi)  # entropy and unit variance, a code
@@ -88,9 +94,7 @@ def test_mutual_information_of_a_posterior_that_knows():
 
 @pytest.mark.parametrize("weight", [0.0, 2.0])
 def test_both_networks_are_paid_for_information(weight):
-    model = compiled(
-        lambda: InfoGAN((4, 4, 1), 3, 4, 2, information_weight=weight, widths=(4,))
-    )
+    model = compiled(lambda: small(information_weight=weight))
     for variable in model.discriminator.trainable_variables:
         variable.assign(np.zeros(variable.shape))
     model.noise = lambda shape, draw=None: ops.zeros(shape)
@@ -105,7 +109,7 @@ def test_both_networks_are_paid_for_information(weight):
 
 
 def test_a_traversal_has_a_category_a_row_and_a_code_along_it():
-    model = InfoGAN((4, 4, 1), 3, 4, 2, widths=(4,))
+    model = small()
     latents = model.traversal(code=1, columns=5).reshape(4, 5, 9)
     assert latents.dtype == np.float32
     assert np.ptp(latents[..., :3], axis=(0, 1)).max() == 0
@@ -123,7 +127,7 @@ def test_your_own_discriminator(tmp_path):
         return keras.Model(images, heads)
 
     def make(means=2):
-        return InfoGAN((4, 4, 1), 3, 4, 2, widths=(4,), discriminator=own(means))
+        return small(discriminator=own(means))
 
     check_model(make, tmp_path)
     with pytest.raises(ValueError, match="Expected discriminator"):
@@ -135,9 +139,10 @@ def test_your_own_discriminator(tmp_path):
     "arguments, named",
     [
         ({"num_classes": 10}, "CGAN or ACGAN"),
-        ({"noise_dim": 0}, "noise_dim"),
+        ({"latent_dim": 12}, "latent_dim above 12"),
         ({"categories": 0}, "categories"),
         ({"continuous": 0}, "continuous"),
+        ({"architecture": "conv"}, "'dcgan', 'mlp', 'resnet', 'stylegan'"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, named):

@@ -3,13 +3,18 @@
 import keras
 import numpy as np
 import pytest
+import scipy.special
 from conformance import batch, check_golden, check_model, compiled
 from conftest import wave
 from keras import ops
 
 from kzoo.models import IWAE, VAE
+from kzoo.models.beta_tcvae import TotalCorrelation
+from kzoo.networks import MLPEncoderDecoder
+from kzoo.parts import KL, Bernoulli
 
-SMALL = {"latent_dim": 2, "samples": 3, "widths": (8,)}
+NETWORKS = MLPEncoderDecoder((8,), "tanh")
+SMALL = {"latent_dim": 2, "samples": 3, "architecture": NETWORKS}
 MAKE = {
     "reparameterized": lambda: IWAE((4, 4, 1), **SMALL, num_classes=3),
     "stl": lambda: IWAE((4, 4, 1), **SMALL, gradient="stl", prior="mixture"),
@@ -34,11 +39,12 @@ def test_the_papers_networks_and_optimizer():
     assert model.default_optimizer().epsilon == 1e-4
 
 
-def test_one_sample_is_the_elbo():
-    arguments = {"latent_dim": 2, "widths": (8,), "activation": "tanh"}
-    arguments["binarize"] = True
+@pytest.mark.parametrize("beta", [1.0, 4.0])
+def test_one_sample_is_the_elbo(beta):
+    arguments = {"latent_dim": 2, "architecture": NETWORKS, "beta": beta}
     ours = compiled(lambda: IWAE((4, 4, 1), samples=1, **arguments), run_eagerly=True)
-    vae = compiled(lambda: VAE((4, 4, 1), kl="sampled", **arguments), run_eagerly=True)
+    arguments |= {"likelihood": Bernoulli(binarize=True), "divergence": KL("sampled")}
+    vae = compiled(lambda: VAE((4, 4, 1), **arguments), run_eagerly=True)
     for model in ours, vae:
         model.noise = lambda shape, draw=None: ops.convert_to_tensor(
             wave([int(n) for n in shape])
@@ -48,8 +54,38 @@ def test_one_sample_is_the_elbo():
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
 
 
+@pytest.mark.parametrize("steps, share", [(0, 0.0), (5, 0.25), (20, 1.0)])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_beta_and_its_warmup_weigh_the_log_ratio(samples, steps, share):
+    model = IWAE(
+        (4, 4, 1),
+        2,
+        samples,
+        likelihood="bernoulli",
+        beta=2.0,
+        divergence=KL(warmup_steps=20),
+    )
+    model.compile()
+    model.optimizer.iterations.assign(steps)
+    images, noise = batch(model)[0], wave((24, samples, 2))
+    tensors = [ops.convert_to_tensor(x) for x in (images, noise)]
+    evidence, ratio = map(ops.convert_to_numpy, model.log_weights(*tensors))
+    model.noise = lambda shape: tensors[1]
+    for weight, training in (2 * share, True), (2.0, False):
+        _, logs = model.negative_elbo(tensors[0], training=training)
+        log_weights = evidence + weight * ratio
+        bound = scipy.special.logsumexp(log_weights, axis=1) - np.log(samples)
+        assert float(logs["loss"]) == pytest.approx(-bound.mean(), rel=1e-5)
+        assert float(logs["kl"]) == pytest.approx(-ratio.mean(), rel=1e-4)
+        if samples == 1:  # the sampled KL divergence times beta
+            expected = float(logs["reconstruction"]) + weight * float(logs["kl"])
+            assert float(logs["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_bound_grows_with_its_samples():
-    model = compiled(lambda: IWAE((4, 4, 1), 2, widths=(8,), binarize=False))
+    model = compiled(
+        lambda: IWAE((4, 4, 1), 2, architecture=NETWORKS, likelihood="bernoulli")
+    )
     model.fit(*batch(model), epochs=3, verbose=0)
     images = np.repeat(batch(model)[0], 40, axis=0)
     losses = []
@@ -66,10 +102,10 @@ def gradients(gradient, samples, noise):
         lambda: IWAE(
             (2, 2, 1),
             2,
-            samples=samples,
-            gradient=gradient,
-            widths=(4,),
-            binarize=False,
+            samples,
+            gradient,
+            architecture=MLPEncoderDecoder((4,), "tanh"),
+            likelihood="bernoulli",
         ),
         optimizer=keras.optimizers.SGD(1.0),
         run_eagerly=True,
@@ -116,8 +152,11 @@ def test_stl_of_many_samples_is_another_gradient():
     [
         ({"samples": 0}, "samples"),
         ({"gradient": "score"}, "'dreg'"),
-        ({"beta": 4.0}, "beta"),
-        ({"kl": "analytic"}, "kl"),
+        ({"bound": "elbo"}, "'importance'"),
+        ({"divergence": KL("analytic")}, "divergence"),
+        ({"divergence": KL(free_bits=0.1)}, "divergence"),
+        ({"divergence": KL(capacity=2.0)}, "divergence"),
+        ({"divergence": TotalCorrelation()}, "divergence"),
         ({"gradient": "stl", "posterior": "iaf"}, "posterior"),
     ],
 )

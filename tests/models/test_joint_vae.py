@@ -7,10 +7,12 @@ from keras import ops
 
 from kzoo.models import JointVAE
 from kzoo.models.joint_vae import uniform_kl
+from kzoo.networks import ConvEncoderDecoder, MLPEncoderDecoder
 
+CONV, DENSE = ConvEncoderDecoder((4,)), MLPEncoderDecoder((8,))
 MAKE = {
-    "one": lambda: JointVAE((8, 8, 1), 2, (4,), widths=(4,), capacity_steps=10),
-    "two": lambda: JointVAE((4, 4, 3), 3, (2, 3), "mlp", "laplace", widths=(8,)),
+    "one": lambda: JointVAE((8, 8, 1), 2, (4,), CONV, capacity_steps=10),
+    "two": lambda: JointVAE((4, 4, 3), 3, (2, 3), DENSE, "laplace"),
 }
 
 

@@ -3,11 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from conformance import batch, check_golden, check_model, compiled
+from conformance import batch, check_golden, check_model, check_paper, compiled
 
 from kzoo.models import LSGAN
+from kzoo.networks import DCGANNetworks
+from kzoo.parts import Hinge, LeastSquares
 
-MAKE = {"dcgan": lambda: LSGAN((8, 8, 1), 3, widths=(8, 4))}
+MAKE = {"dcgan": lambda: LSGAN((8, 8, 1), 3, DCGANNetworks((8, 4)))}
 
 
 def test_lsgan_conforms(tmp_path):
@@ -28,7 +30,7 @@ def test_every_backend_trains_alike(golden):
     ],
 )
 def test_losses_of_one_score_for_all(score, discriminator, generator):
-    model = compiled(lambda: LSGAN((4, 4, 1), 2, widths=(4,)))
+    model = compiled(lambda: LSGAN((4, 4, 1), 2, DCGANNetworks((4,))))
     *others, bias = model.discriminator.trainable_variables
     for variable in others:
         variable.assign(np.zeros(variable.shape))
@@ -38,11 +40,12 @@ def test_losses_of_one_score_for_all(score, discriminator, generator):
     assert scores == pytest.approx(expected)
 
 
-def test_the_papers_optimizers():
-    for member in LSGAN((4, 4, 1)).default_optimizer().values():
-        assert isinstance(member, keras.optimizers.Adam)
-        assert member.beta_1 == 0.5
-        assert float(member.learning_rate) == pytest.approx(2e-4)
+def test_the_papers_name_loss_and_optimizers(tmp_path):
+    adam = keras.optimizers.Adam, {"learning_rate": 2e-4, "beta_1": 0.5}
+    both = {"discriminator": adam, "generator": adam}
+    check_paper(lambda: LSGAN((4, 4, 1)), "LSGAN", both, tmp_path)
+    assert LSGAN((4, 4, 1)).loss == LeastSquares()
+    assert LSGAN((4, 4, 1), loss="hinge").loss == Hinge()
 
 
 def test_networks_are_a_dcgans():

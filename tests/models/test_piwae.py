@@ -1,15 +1,27 @@
 """MIWAE, CIWAE and PIWAE."""
 
+import keras
 import numpy as np
 import pytest
 import scipy.special
-from conformance import batch, check_golden, check_model, compiled, variants
+from conformance import (
+    batch,
+    check_golden,
+    check_model,
+    check_paper,
+    compiled,
+    variants,
+)
 from conftest import wave
 from keras import ops
 
 from kzoo.models import CIWAE, IWAE, MIWAE, PIWAE
+from kzoo.models.piwae import GroupedBound, MixedBound
+from kzoo.networks import MLPEncoderDecoder
+from kzoo.parts import KL
 
-SMALL = {"latent_dim": 2, "samples": 3, "widths": (8,)}
+NETWORKS = MLPEncoderDecoder((8,), "tanh")
+SMALL = {"latent_dim": 2, "samples": 3, "architecture": NETWORKS}
 MAKE = {
     "miwae": lambda: MIWAE((4, 4, 1), groups=2, **SMALL),
     "ciwae": lambda: CIWAE((4, 4, 1), elbo_share=0.3, **SMALL, num_classes=3),
@@ -26,16 +38,28 @@ def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 
 
+@pytest.mark.parametrize(
+    "make, name, bound",
+    [
+        (lambda: MIWAE((4, 4, 1), groups=2), "MIWAE", GroupedBound(2)),
+        (lambda: CIWAE((4, 4, 1), elbo_share=0.3), "CIWAE", MixedBound(0.3)),
+    ],
+)
+def test_it_is_an_iwae_of_that_name_and_bound(make, name, bound, tmp_path):
+    adam = keras.optimizers.Adam, {"learning_rate": 1e-3, "epsilon": 1e-4}
+    check_paper(make, name, adam, tmp_path)
+    again = keras.saving.load_model(tmp_path / "plain.keras")
+    assert isinstance(again, IWAE) and again.bound == bound
+
+
 def test_bounds_are_their_formulas():
     log_weights = wave((5, 6))
     tight = scipy.special.logsumexp(log_weights, axis=1).mean() - np.log(6)
     groups = scipy.special.logsumexp(log_weights.reshape(5, 2, 3), axis=2) - np.log(3)
     tensor = ops.convert_to_tensor(log_weights)
-    assert float(MAKE["miwae"]().bound(tensor)) == pytest.approx(
-        groups.mean(), rel=1e-4
-    )
+    assert float(GroupedBound(2)(tensor)) == pytest.approx(groups.mean(), rel=1e-4)
     expected = 0.3 * log_weights.mean() + 0.7 * tight
-    assert float(MAKE["ciwae"]().bound(tensor)) == pytest.approx(expected, rel=1e-4)
+    assert float(MixedBound(0.3)(tensor)) == pytest.approx(expected, rel=1e-4)
     assert log_weights.mean() < groups.mean() < tight
 
 
@@ -75,6 +99,8 @@ def test_each_network_has_its_bound():
         (lambda: MIWAE((4, 4, 1), groups=0), "groups"),
         (lambda: CIWAE((4, 4, 1), elbo_share=1.5), "elbo_share"),
         (lambda: PIWAE((4, 4, 1), prior="flow"), "prior"),
+        (lambda: PIWAE((4, 4, 1), posterior="iaf"), "posterior"),
+        (lambda: PIWAE((4, 4, 1), divergence=KL(free_bits=0.1)), "divergence"),
     ],
 )
 def test_wrong_arguments_are_named(make, named):

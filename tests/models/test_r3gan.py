@@ -5,11 +5,12 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from conformance import batch, check_golden, check_model, compiled
+from conformance import batch, check_golden, check_model, check_paper, compiled
 from conftest import wave
 from keras import layers, ops
 
 from kzoo.models import R3GAN
+from kzoo.networks import R3GANNetworks
 from kzoo.networks.r3gan import (
     GroupedConv2D,
     downsampled,
@@ -17,20 +18,23 @@ from kzoo.networks.r3gan import (
     residual_blocks,
     upsampled,
 )
-from kzoo.penalties import r1, r2
+from kzoo.parts import R1, R2, RelativisticPairing
 
 # A heavy penalty, so that the numbers depend on it and on its gradient. No memory in
 # the average of the weights, as the first ones are drawn at random.
 MAKE = {
     "plain": lambda: R3GAN(
-        (8, 8, 1), 3, widths=(8, 8), group_size=8, penalty_weight=100.0, ema=0.0
+        (8, 8, 1),
+        3,
+        R3GANNetworks((8, 8), group_size=8),
+        penalty=(R1(100.0), R2(100.0)),
+        ema=0.0,
     ),
     "conditional": lambda: R3GAN(
         (4, 6, 3),
         2,
-        widths=(12, 6),
-        group_size=12,
-        penalty_weight=100.0,
+        R3GANNetworks((12, 6), group_size=12),
+        penalty=(R1(100.0), R2(100.0)),
         ema=None,
         num_classes=3,
     ),
@@ -94,9 +98,8 @@ def test_the_papers_models_have_the_papers_sizes(arguments, generator, discrimin
 @pytest.mark.parametrize("classes", [None, 5])
 def test_networks_have_the_size_of_the_formula(classes):
     shape, latent_dim, widths, blocks, group = (8, 12, 3), 7, (8, 8, 4), 2, 4
-    model = R3GAN(
-        shape, latent_dim, widths, blocks, group_size=group, num_classes=classes
-    )
+    networks = R3GANNetworks(widths, blocks, group)
+    model = R3GAN(shape, latent_dim, networks, num_classes=classes)
     arguments = shape, latent_dim, widths, blocks, group, classes
     assert model.generator.count_params() == generator_size(*arguments)
     assert model.discriminator.count_params() == discriminator_size(*arguments)
@@ -114,7 +117,7 @@ def test_residual_blocks_start_as_the_identity():
 
 
 def test_an_untrained_discriminator_is_linear():
-    model = R3GAN((8, 8, 1), 3, widths=(8, 4), group_size=4)
+    model = R3GAN((8, 8, 1), 3, R3GANNetworks((8, 4), group_size=4))
     images, _ = batch(model, 2)
     first, second = np_of(model.discriminator(images))
     mixed = 0.25 * images[0] + 0.75 * images[1]
@@ -168,7 +171,7 @@ def test_resampling_weighs_as_bilinear_interpolation():
     np.testing.assert_allclose(down, np.outer([1, 3], [1, 3]) / 64, atol=1e-6)
 
 
-@pytest.mark.parametrize("penalty", [r1, r2])
+@pytest.mark.parametrize("penalty", [R1(), R2()])
 def test_penalties_can_be_minimised(penalty):
     """A step moves every kernel, and by as much as its own gradient predicts."""
     model = compiled(
@@ -182,7 +185,9 @@ def test_penalties_can_be_minimised(penalty):
     images = ops.convert_to_tensor(batch(model, 4)[0])
 
     def loss():
-        value = penalty(lambda x: model.logits(x, None, True), images, 1 - images, None)
+        value = penalty.measure(
+            lambda x: model.logits(x, None, True), images, 1 - images, None
+        )
         return value, {"penalty": value}
 
     kernels = [w for w in model.discriminator.trainable_variables if w.name == "kernel"]
@@ -210,13 +215,13 @@ def test_default_widths(shape, widths):
 
 
 def test_labels_decide_what_is_drawn():
-    model = R3GAN((4, 4, 1), 2, widths=(8,), num_classes=3)
+    model = R3GAN((4, 4, 1), 2, R3GANNetworks((8,)), num_classes=3)
     zeros, ones = (model.sample(4, seed=0, labels=label) for label in (0, 1))
     assert not np.allclose(zeros, ones)
 
 
 def test_samples_are_clipped_and_fakes_are_not():
-    model = R3GAN((4, 4, 1), 2, widths=(8,), ema=None)
+    model = R3GAN((4, 4, 1), 2, R3GANNetworks((8,)), ema=None)
     latents = 9 * wave((8, 2))
     raw = np_of(model.generator(latents))
     assert raw.min() < 0 and raw.max() > 1
@@ -228,11 +233,11 @@ def test_samples_are_clipped_and_fakes_are_not():
     "arguments, named",
     [
         ({"image_shape": (28, 28)}, "image_shape"),
-        ({"image_shape": (6, 6, 1), "widths": (8, 8, 8)}, "divisible by 4"),
-        ({"widths": (8, 6)}, "group_size"),
-        ({"group_size": 0}, "group_size"),
-        ({"blocks": 0}, "blocks"),
-        ({"widths": ()}, "widths"),
+        (
+            {"image_shape": (6, 6, 1), "architecture": R3GANNetworks((8, 8, 8))},
+            "divisible by 4",
+        ),
+        ({"architecture": R3GANNetworks((8, 6))}, "group_size"),
         ({"penalty": "r3"}, "'r1', 'r2'"),
     ],
 )
@@ -240,6 +245,32 @@ def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match="Expected") as error:
         R3GAN(**{"image_shape": (8, 8, 1), **arguments})
     assert named in str(error.value)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    "settings, named",
+    [
+        ({"group_size": 0}, "group_size"),
+        ({"blocks": 0}, "blocks"),
+        ({"widths": ()}, "widths"),
+    ],
+)
+def test_wrong_settings_of_networks_are_named(settings, named):
+    with pytest.raises(ValueError, match="Expected") as error:
+        R3GANNetworks(**settings)
+    assert named in str(error.value)
+
+
+def test_the_papers_name_parts_and_optimizers(tmp_path):
+    adam = keras.optimizers.Adam, {"learning_rate": 2e-4, "beta_1": 0, "beta_2": 0.9}
+    both = {"discriminator": adam, "generator": adam}
+    check_paper(lambda: R3GAN((4, 4, 1), 2), "R3GAN", both, tmp_path)
+    model = R3GAN((4, 4, 1), 2)
+    assert model.architecture == R3GANNetworks()
+    assert model.loss == RelativisticPairing()
+    weights = [(type(p), p.weight, p.every) for p in model.penalty]
+    assert weights == [(R1, 0.0125, 1), (R2, 0.0125, 1)]
 
 
 def np_of(tensor):

@@ -8,11 +8,12 @@ from conftest import wave
 from keras import layers, ops
 
 from kzoo.models import RAE
+from kzoo.networks import ConvEncoderDecoder, MLPEncoderDecoder
 
 MAKE = {
-    "l2": lambda: RAE((8, 8, 1), 3, widths=(4,), num_classes=3),
+    "l2": lambda: RAE((8, 8, 1), 3, ConvEncoderDecoder((4,)), num_classes=3),
     "gradient": lambda: RAE(
-        (4, 4, 1), 2, "mlp", "gradient", penalty_weight=1.0, widths=(8,)
+        (4, 4, 1), 2, MLPEncoderDecoder((8,)), "gradient", penalty_weight=1.0
     ),
 }
 

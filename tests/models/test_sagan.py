@@ -1,16 +1,18 @@
 """SAGAN: self-attention in residual networks, both spectrally normalised."""
 
+import keras
 import pytest
-from conformance import check_golden, check_model, with_fixed_vectors
+from conformance import check_golden, check_model, check_paper, with_fixed_vectors
 
 from kzoo.layers import SelfAttention, SpectralNormalization
 from kzoo.models import SAGAN
-from kzoo.models.sagan import attention_height
+from kzoo.models.sagan import attention_height, sagan_networks
+from kzoo.networks import ResNetNetworks
+from kzoo.parts import Hinge
 
+NARROW = sagan_networks((8, 8, 1), (8, 4))
 MAKE = {
-    "projection": lambda: with_fixed_vectors(
-        SAGAN((8, 8, 1), 3, widths=(8, 4), num_classes=3)
-    )
+    "projection": lambda: with_fixed_vectors(SAGAN((8, 8, 1), 3, NARROW, num_classes=3))
 }
 
 
@@ -29,14 +31,15 @@ def test_every_backend_trains_alike(golden):
 )
 def test_attention_is_where_the_paper_has_it(shape, height):
     assert attention_height(shape) == height
-    model = SAGAN(shape, 4, widths=[8] * (2 + (shape[0] > 32) + (shape[0] > 64)))
+    widths = [8] * (2 + (shape[0] > 32) + (shape[0] > 64))
+    model = SAGAN(shape, 4, sagan_networks(shape, widths))
     for network in model.generator, model.discriminator:
         layers = [x for x in network.layers if isinstance(x, SelfAttention)]
         assert [layer.input.shape[1] for layer in layers] == [height]
 
 
 def test_every_kernel_of_both_networks_is_normalised():
-    model = SAGAN((8, 8, 1), 3, widths=(8, 4), num_classes=3)
+    model = SAGAN((8, 8, 1), 3, NARROW, num_classes=3)
     for network in model.generator, model.discriminator:
         wrapped = [
             layer.layer
@@ -51,14 +54,24 @@ KERNELS = ("kernel", "embeddings")
 
 
 def test_the_papers_defaults():
-    model = SAGAN((8, 8, 1), widths=(8, 4))
-    assert (model.latent_dim, model.loss_name, model.discriminator_steps) == (
-        128,
-        "hinge",
-        1,
+    model = SAGAN((4, 4, 1))
+    assert (model.latent_dim, model.discriminator_steps) == (128, 1)
+    assert model.loss == Hinge()
+    assert model.architecture == ResNetNetworks(
+        normalization="spectral",
+        conditioning="projection",
+        attention=2,
+        generator_normalization="spectral",
     )
-    rates = {
-        name: float(optimizer.learning_rate)
-        for name, optimizer in model.default_optimizer().items()
+
+
+def test_the_papers_name_and_optimizers(tmp_path):
+    rates = {"discriminator": 4e-4, "generator": 1e-4}
+    adam = {
+        name: (
+            keras.optimizers.Adam,
+            {"learning_rate": rate, "beta_1": 0, "beta_2": 0.9},
+        )
+        for name, rate in rates.items()
     }
-    assert rates == pytest.approx({"discriminator": 4e-4, "generator": 1e-4})
+    check_paper(lambda: SAGAN((8, 8, 1), 3, NARROW), "SAGAN", adam, tmp_path)

@@ -9,6 +9,7 @@ from conformance import (
     batch,
     check_golden,
     check_model,
+    check_paper,
     compiled,
     variants,
     with_fixed_vectors,
@@ -19,15 +20,24 @@ from keras import layers, ops
 from kzoo import backend
 from kzoo.layers import SpectralNormalization
 from kzoo.models import GAN, SNGAN
+from kzoo.networks import DCGANNetworks, MLPNetworks, ResNetNetworks
 from kzoo.networks.resnet import discriminator_blocks, resnet_widths
-from kzoo.penalties import squared_slope
+from kzoo.parts import GradientPenalty, Hinge
+from kzoo.parts.penalties import squared_slope
 
+PAPER = {"normalization": "spectral", "conditioning": "projection"}
 MAKE = {
     "unconditional": lambda: with_fixed_vectors(
-        SNGAN((8, 8, 1), 3, widths=(8, 8), discriminator_steps=1)
+        SNGAN((8, 8, 1), 3, ResNetNetworks((8, 8), **PAPER), discriminator_steps=1)
     ),
     "projection": lambda: with_fixed_vectors(
-        SNGAN((8, 4, 3), 3, widths=(8, 4), num_classes=3, discriminator_steps=1)
+        SNGAN(
+            (8, 4, 3),
+            3,
+            ResNetNetworks((8, 4), **PAPER),
+            num_classes=3,
+            discriminator_steps=1,
+        )
     ),
 }
 
@@ -42,17 +52,17 @@ def test_every_backend_trains_alike(variant, golden):
 
 
 def test_a_penalty_goes_through_the_resampling(golden):
-    arguments = {
-        "loss": "wasserstein",
-        "penalty": "gradient_penalty",
-        "penalty_weight": 0.1,
-        "normalization": "layer",
-        "widths": (8, 8),
-        "num_classes": 3,
-    }
-    check_golden(
-        lambda: GAN((8, 8, 1), 3, "resnet", **arguments), golden, "penalty_of_resnet"
-    )
+    def make():
+        return GAN(
+            (8, 8, 1),
+            3,
+            ResNetNetworks((8, 8), normalization="layer"),
+            loss="wasserstein",
+            penalty=GradientPenalty(0.1),
+            num_classes=3,
+        )
+
+    check_golden(make, golden, "penalty_of_resnet")
 
 
 def weights_of(inputs, outputs, kernel=3, bias=True):
@@ -108,25 +118,38 @@ UP_TO_32 = [(128, True), (128, True), (128, False), (128, False)]
 def test_the_networks_fit_their_depth_to_the_images(shape, widths, blocks):
     assert resnet_widths(shape) == widths
     assert discriminator_blocks(shape, widths) == blocks
-    model = SNGAN(shape, 4, widths=[4] * len(widths))
+    model = SNGAN(shape, 4, ResNetNetworks([4] * len(widths), **PAPER))
     images = model.sample(2)
     assert images.shape == (2, *shape)
     assert tuple(model.discriminator(images).shape) == (2, 1)
 
 
 def test_defaults_are_those_of_the_papers():
-    model = SNGAN((4, 4, 1), widths=(4, 4))
-    assert (model.architecture, model.loss_name) == ("resnet", "hinge")
+    model = SNGAN((4, 4, 1))
+    assert model.architecture == ResNetNetworks(**PAPER)
+    assert model.loss == Hinge()
     assert (model.latent_dim, model.discriminator_steps) == (128, 5)
-    assert model.conditioning == "concatenation"
-    assert SNGAN((4, 4, 1), widths=(4, 4), num_classes=2).conditioning == "projection"
-    for optimizer in model.default_optimizer().values():
-        rates = (optimizer.learning_rate, optimizer.beta_1, optimizer.beta_2)
-        assert [float(rate) for rate in rates] == pytest.approx([2e-4, 0.0, 0.9])
+
+
+def test_the_papers_name_and_optimizers(tmp_path):
+    adam = keras.optimizers.Adam, {"learning_rate": 2e-4, "beta_1": 0, "beta_2": 0.9}
+    both = {"discriminator": adam, "generator": adam}
+    check_paper(lambda: SNGAN((4, 4, 1), 2, "dcgan"), "SNGAN", both, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, networks",
+    [
+        ("dcgan", DCGANNetworks(**PAPER)),
+        ("mlp", MLPNetworks(normalization="spectral", dropout=0.0)),
+    ],
+)
+def test_a_name_means_a_discriminator_as_the_paper_has_it(name, networks):
+    assert SNGAN((4, 4, 1), 2, name).architecture == networks
 
 
 def test_every_kernel_of_the_discriminator_is_normalised():
-    model = SNGAN((8, 8, 1), 3, widths=(4, 4), num_classes=3)
+    model = SNGAN((8, 8, 1), 3, ResNetNetworks((4, 4), **PAPER), num_classes=3)
     linear = (layers.Conv2D, layers.Dense, layers.Embedding)
     wrapped = [x for x in model.discriminator.layers if hasattr(x, "layer")]
     assert not any(isinstance(x, linear) for x in model.discriminator.layers)
@@ -136,18 +159,14 @@ def test_every_kernel_of_the_discriminator_is_normalised():
 
 
 @pytest.mark.parametrize("normalization", ["spectral", None])
-@pytest.mark.parametrize("architecture, widths", [("dcgan", (4,)), ("resnet", (8, 8))])
+@pytest.mark.parametrize(
+    "kind, widths", [(DCGANNetworks, (4,)), (ResNetNetworks, (8, 8))]
+)
 def test_the_logit_is_that_of_the_features_and_their_projection(
-    architecture, widths, normalization
+    kind, widths, normalization
 ):
-    model = SNGAN(
-        (4, 4, 1),
-        2,
-        architecture,
-        normalization=normalization,
-        widths=widths,
-        num_classes=3,
-    )
+    networks = kind(widths, **PAPER | {"normalization": normalization})
+    model = SNGAN((4, 4, 1), 2, networks, num_classes=3)
     discriminator = model.discriminator
     last, embedding = (
         next(x for x in discriminator.layers if isinstance(unwrapped(x), kind))
@@ -172,11 +191,13 @@ def sigma(layer):
     return np_of(layer.sigma()) if wrapped else 1.0
 
 
-@pytest.mark.parametrize("architecture, widths", [("dcgan", (4,)), ("resnet", (4, 4))])
-def test_training_makes_the_labels_matter(architecture, widths):
-    arguments = {"widths": widths, "num_classes": 3, "ema": 0.9}
-    arguments["discriminator_steps"] = 1
-    model = compiled(lambda: SNGAN((4, 4, 1), 2, architecture, **arguments))
+@pytest.mark.parametrize(
+    "kind, widths", [(DCGANNetworks, (4,)), (ResNetNetworks, (4, 4))]
+)
+def test_training_makes_the_labels_matter(kind, widths):
+    arguments = {"num_classes": 3, "ema": 0.9, "discriminator_steps": 1}
+    networks = kind(widths, **PAPER)
+    model = compiled(lambda: SNGAN((4, 4, 1), 2, networks, **arguments))
     zeros, ones = (model.sample(4, seed=0, labels=label) for label in (0, 1))
     np.testing.assert_array_equal(zeros, ones)  # all gains are 1 and all biases 0
     model.fit(*batch(model), batch_size=8, verbose=0)
@@ -186,8 +207,8 @@ def test_training_makes_the_labels_matter(architecture, widths):
 
 @pytest.mark.parametrize("normalization", ["batch", "layer", "spectral", None])
 def test_any_normalization_trains_a_resnet(normalization):
-    arguments = {"widths": (4, 4), "normalization": normalization}
-    model = compiled(lambda: GAN((4, 4, 1), 2, "resnet", **arguments))
+    networks = ResNetNetworks((4, 4), normalization)
+    model = compiled(lambda: GAN((4, 4, 1), 2, networks))
     history = model.fit(*batch(model), batch_size=8, verbose=0).history
     assert np.isfinite(history["discriminator_loss"]).all()
 

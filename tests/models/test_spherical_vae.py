@@ -6,19 +6,26 @@ import keras
 import numpy as np
 import pytest
 import scipy.special
-from conformance import batch, check_golden, check_model, compiled
+from conformance import batch, check_golden, check_model, check_paper, compiled
 from conftest import wave
 from keras import layers, ops
 
 from kzoo import backend
 from kzoo.models import VAE, SphericalVAE
-from kzoo.posteriors import VonMisesFisher
-from kzoo.sphere import PolarDensity, log_area
+from kzoo.networks import ConvEncoderDecoder, MLPEncoderDecoder
+from kzoo.parts import KL
+from kzoo.parts.posteriors import VonMisesFisher
+from kzoo.parts.sphere import PolarDensity, log_area
 
 MAKE = {
-    "mlp": lambda: SphericalVAE((4, 4, 1), 3, widths=(8,)),
+    "mlp": lambda: SphericalVAE((4, 4, 1), 3, MLPEncoderDecoder((8,))),
     "conv": lambda: SphericalVAE(
-        (8, 8, 1), 5, "conv", "gaussian", (4,), kl="sampled", num_classes=3
+        (8, 8, 1),
+        5,
+        ConvEncoderDecoder((4,)),
+        "gaussian",
+        divergence=KL("sampled"),
+        num_classes=3,
     ),
 }
 
@@ -67,13 +74,18 @@ def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 
 
+def test_it_is_a_vae_of_that_name(tmp_path):
+    adam = keras.optimizers.Adam, {"learning_rate": 1e-3}
+    check_paper(lambda: SphericalVAE((4, 4, 1)), "SphericalVAE", adam, tmp_path)
+
+
 def test_the_authors_networks_and_objective():
     model = SphericalVAE((28, 28, 1), 10)
     hidden = 785 * 256 + 257 * 128
     assert model.encoder.count_params() == hidden + 129 * 11
     assert model.decoder.count_params() == 11 * 128 + 129 * 256 + 257 * 784
-    assert model.kl == "analytic" and model.binarize
-    assert not SphericalVAE((4, 4, 1), likelihood="gaussian").binarize
+    assert model.divergence == KL() and model.likelihood.binarize
+    assert not SphericalVAE((4, 4, 1), likelihood="gaussian").likelihood.binarize
 
 
 @pytest.mark.parametrize("dim", [2, 3, 5, 20, 64])
@@ -103,7 +115,7 @@ def test_densities_have_the_mass_1(dim):
 @pytest.mark.parametrize("dim, kappa", [(2, 1.5), (3, 20.0), (10, 4.0), (40, 300.0)])
 def test_draws_are_unit_vectors_around_their_mean_direction(dim, kappa):
     n, mean = 20_000, wave((dim,), 0.3)
-    posterior, given = VonMisesFisher(dim), parameters(mean, kappa, n)
+    posterior, given = VonMisesFisher().connect(dim), parameters(mean, kappa, n)
     latents, log_density = map(numpy, posterior(given, normal((n, dim))))
     np.testing.assert_allclose(np.linalg.norm(latents, axis=1), 1, atol=1e-5)
     centre = latents.mean(axis=0)
@@ -129,7 +141,7 @@ def test_draws_are_unit_vectors_around_their_mean_direction(dim, kappa):
 )
 def test_gradients_of_draws_are_those_of_their_expectation(dim, kappa):
     n, mean, weights = 100_000, wave((dim,), 0.3), wave((dim,), 1.1)
-    posterior, noise = VonMisesFisher(dim), normal((n, dim))
+    posterior, noise = VonMisesFisher().connect(dim), normal((n, dim))
     given = parameters(mean, kappa, 1)
     row = np.concatenate([numpy(part) for part in given], axis=1)
     length = np.linalg.norm(mean)
@@ -171,7 +183,7 @@ def test_the_prior_is_uniform_on_the_sphere():
     np.testing.assert_allclose(latents.T @ latents / 20_000, np.eye(3) / 3, atol=0.01)
     height = np.sort(latents[:, 2])  # uniform in three dimensions: Archimedes
     np.testing.assert_allclose(height, np.linspace(-1, 1, 20_000), atol=0.03)
-    density = model.latent_prior.log_density(ops.convert_to_tensor(latents))
+    density = model.prior.log_density(ops.convert_to_tensor(latents))
     np.testing.assert_allclose(numpy(density), -math.log(4 * math.pi), rtol=1e-6)
     with pytest.raises(ValueError, match="truncation"):
         model.sample(3, truncation=0.5)
@@ -189,18 +201,17 @@ def test_verbs_stay_on_the_sphere():
     model.fit_sampler("mixture", images, components=2)
     assert model.sample(5, seed=0, truncation=0.5).shape == (5, 4, 4, 1)
     parts = model.elbo(images[:4], samples=2000)
-    raw = numpy(model.posterior(ops.convert_to_tensor(images[:4]))[1])[:, 0]
+    raw = numpy(model.posterior_parameters(ops.convert_to_tensor(images[:4]))[1])[:, 0]
     expected = exact_kl(3, 1 + np.logaddexp(0, raw.astype("f8")))
     np.testing.assert_allclose(parts["kl"], expected, atol=0.1)
 
 
 def test_a_prior_of_the_vae_and_free_nats():
-    model = VAE((4, 4, 1), 4, widths=(8,), prior="sphere", posterior="von_mises_fisher")
+    model = VAE((4, 4, 1), 4, prior="sphere", posterior="von_mises_fisher")
     given = parameters(wave((4,)), 3.0, 5)
-    kl, floored = model.divergence(given, None, None)
+    kl, floored = KL().measured(model, given, None, None)
     assert float(kl) == float(floored) == pytest.approx(exact_kl(4, 3.0), abs=1e-4)
-    model.free_bits = 2.0
-    assert float(model.divergence(given, None, None)[1]) == 2.0
+    assert float(KL(free_bits=2.0).measured(model, given, None, None)[1]) == 2.0
 
 
 @pytest.mark.full
@@ -259,5 +270,5 @@ def test_both_densities_are_on_the_sphere(arguments, named):
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="latent_dim"):
         SphericalVAE((4, 4, 1), 1)
-    with pytest.raises(ValueError, match="posterior"):
+    with pytest.raises(TypeError, match="posterior"):
         SphericalVAE((4, 4, 1), posterior="iaf")

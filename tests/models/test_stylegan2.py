@@ -12,6 +12,7 @@ from keras import ops
 from kzoo.layers import MinibatchStandardDeviation
 from kzoo.models import StyleGAN2
 from kzoo.models.stylegan2 import path_lengths
+from kzoo.networks import DCGANNetworks, StyleGANNetworks
 from kzoo.networks.modulation import (
     EqualizedConv2D,
     EqualizedDense,
@@ -20,6 +21,12 @@ from kzoo.networks.modulation import (
     scaled_leaky_relu,
 )
 from kzoo.networks.stylegan import stylegan_widths
+from kzoo.parts import R1, Hinge
+
+
+def networks(widths, mapping_layers=1, **settings):
+    return StyleGANNetworks(widths, mapping_layers, noisy=True, **settings)
+
 
 # Heavy penalties, so that the numbers depend on them and on their gradients. No memory
 # in the average of the weights, as the first ones are drawn at random.
@@ -27,11 +34,8 @@ MAKE = {
     "plain": lambda: StyleGAN2(
         (8, 8, 1),
         3,
-        widths=(4, 3),
-        mapping_layers=2,
-        mapping_rate=1.0,
-        penalty_weight=1.0,
-        penalty_every=2,
+        networks((4, 3), 2, mapping_rate=1.0),
+        penalty=R1(1.0, every=2),
         path_weight=20.0,
         path_every=2,
         ema=0.0,
@@ -39,11 +43,8 @@ MAKE = {
     "conditional": lambda: StyleGAN2(
         (4, 6, 3),
         2,
-        widths=(3,),
-        mapping_layers=1,
-        mapping_rate=1.0,
-        penalty_weight=1.0,
-        penalty_every=2,
+        networks((3,), mapping_rate=1.0),
+        penalty=R1(1.0, every=2),
         path_weight=20.0,
         psi=0.7,
         ema=None,
@@ -101,7 +102,7 @@ def test_the_papers_models_have_the_papers_sizes(last, generator, discriminator)
 @pytest.mark.parametrize("classes", [None, 5])
 def test_networks_have_the_size_of_the_formula(classes):
     shape, widths = (8, 12, 3), (8, 5, 4)
-    model = StyleGAN2(shape, 7, widths, mapping_layers=3, num_classes=classes)
+    model = StyleGAN2(shape, 7, networks(widths, 3), num_classes=classes)
     size = generator_size(shape, 7, widths, 3, classes)
     assert model.generator.count_params() == size
     size = discriminator_size(shape, widths, classes)
@@ -225,7 +226,7 @@ def styles(model, latents, training=True):
 
 def test_mixing_takes_later_styles_from_other_latents():
     latents = wave((200, 3))
-    model = StyleGAN2((8, 8, 1), 3, (4, 4), mapping_layers=2, mixing=0.5)
+    model = StyleGAN2((8, 8, 1), 3, networks((4, 4), 2), mixing=0.5)
     own = styles(model, latents, training=False)
     assert own.shape == (200, 4, 3) and (own == own[:, :1]).all()
     same = (styles(model, latents) == own).all(axis=-1)
@@ -239,7 +240,7 @@ def test_mixing_takes_later_styles_from_other_latents():
 
 
 def test_every_style_shapes_the_image_and_the_last_only_its_colours():
-    model = StyleGAN2((8, 8, 1), 3, (4, 4), mapping_layers=1)
+    model = StyleGAN2((8, 8, 1), 3, networks((4, 4)))
     synthesis = model.generator.get_layer("synthesis")
     given = wave((2, 4, 3))
     image, changed = np_of(synthesis(given)), []
@@ -282,7 +283,7 @@ def test_the_mean_length_starts_at_the_first_and_then_keeps_99_percent():
 
 
 def test_path_lengths_are_measured_every_few_steps():
-    model = compiled(lambda: StyleGAN2((4, 4, 1), 2, (2,), 1, path_every=3))
+    model = compiled(lambda: StyleGAN2((4, 4, 1), 2, networks((2,)), path_every=3))
     images, _ = batch(model, 4)
     means = []
     for _ in range(4):
@@ -319,7 +320,7 @@ def test_path_length_can_be_minimised():
 
 
 def test_truncation_pulls_samples_to_the_mean_style(tmp_path):
-    model = StyleGAN2((4, 4, 1), 2, (4,), mapping_layers=1, ema=None)
+    model = StyleGAN2((4, 4, 1), 2, networks((4,)), ema=None)
     model.mean_style.assign(wave((2,)))
     full = model.sample(5, seed=0)
     raw = np_of(model.generator(model.draw_latents(5, seed=0)))
@@ -348,7 +349,7 @@ def test_the_mean_style_is_a_moving_average():
 
 def test_penalties_can_be_left_out():
     model = compiled(
-        lambda: StyleGAN2((4, 4, 1), 2, (2,), 1, path_weight=0, penalty=None)
+        lambda: StyleGAN2((4, 4, 1), 2, networks((2,)), path_weight=0, penalty=[])
     )
     assert set(model.fit(batch(model, 4)[0], verbose=0).history) == {
         "discriminator_loss",
@@ -376,11 +377,14 @@ def test_default_widths(shape, widths):
     "arguments, named",
     [
         ({"image_shape": (28, 28)}, "image_shape"),
-        ({"image_shape": (6, 6, 1), "widths": (8, 8, 8)}, "divisible by 4"),
-        ({"mapping_layers": 0}, "mapping_layers"),
+        (
+            {"image_shape": (6, 6, 1), "architecture": networks((8, 8, 8))},
+            "divisible by 4",
+        ),
         ({"path_every": 0}, "path_every"),
-        ({"widths": ()}, "widths"),
         ({"generator": keras.Sequential()}, "generator"),
+        ({"architecture": StyleGANNetworks((4,))}, "noisy=True"),
+        ({"architecture": DCGANNetworks((4,))}, "`mapping` and `synthesis`"),
         ({"penalty": "r3"}, "'r1', 'r2'"),
     ],
 )
@@ -388,6 +392,43 @@ def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match="Expected") as error:
         StyleGAN2(**{"image_shape": (8, 8, 1), **arguments})
     assert named in str(error.value)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    "make, named",
+    [
+        (lambda: StyleGANNetworks(mapping_layers=0), "mapping_layers"),
+        (lambda: StyleGANNetworks(()), "widths"),
+    ],
+)
+def test_wrong_settings_of_networks_are_named(make, named):
+    with pytest.raises(ValueError, match="Expected") as error:
+        make()
+    assert named in str(error.value)
+
+
+@pytest.mark.one_backend
+def test_the_papers_defaults():
+    model = StyleGAN2((4, 4, 1))
+    assert model.architecture == StyleGANNetworks(noisy=True)
+    (penalty,) = model.penalty
+    assert isinstance(penalty, R1) and (penalty.weight, penalty.every) == (1.0, 16)
+    assert StyleGAN2((4, 4, 1), 2, networks((4,)), loss="hinge").loss == Hinge()
+
+
+def test_a_generator_of_your_own_with_the_layers_of_the_networks(tmp_path):
+    own = networks((2,)).generator((4, 4, 1), 2)
+
+    def make():
+        return StyleGAN2((4, 4, 1), 2, generator=own, architecture=networks((2,)))
+
+    model = compiled(make)
+    assert model.generator is own
+    model.fit(batch(model, 4)[0], batch_size=4, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.sample(3, seed=0), model.sample(3, seed=0))
 
 
 def np_of(tensor):

@@ -14,59 +14,67 @@ from conformance import (
     compiled,
     variants,
 )
+from conftest import wave
 from keras import layers, ops
+from keras.optimizers import Adam
 
-from kzoo import losses
 from kzoo.models import VAE
+from kzoo.networks import ConvEncoderDecoder, MLPEncoderDecoder
+from kzoo.networks.autoencoder import ENCODER_DECODERS
+from kzoo.parts import (
+    IAF,
+    KL,
+    AutoregressiveFlow,
+    Bernoulli,
+    Gaussian,
+    Laplace,
+    NormalMixture,
+    VampPrior,
+    densities,
+)
+from kzoo.parts.divergences import DIVERGENCES
+from kzoo.parts.likelihoods import LIKELIHOODS
+from kzoo.parts.posteriors import POSTERIORS
+from kzoo.parts.priors import PRIORS
 
 MAKE = {
-    "mlp": lambda: VAE((8, 8, 1), 3, widths=(16,)),
-    "conv": lambda: VAE((8, 8, 3), 2, architecture="conv", widths=(4, 8), beta=2.0),
-    "conditional": lambda: VAE((4, 4, 1), 2, "conv", widths=(4,), num_classes=3),
+    "mlp": lambda: VAE((8, 8, 1), 3, MLPEncoderDecoder((16,))),
+    "conv": lambda: VAE((8, 8, 3), 2, ConvEncoderDecoder((4, 8)), beta=2.0),
+    "conditional": lambda: VAE((4, 4, 1), 2, ConvEncoderDecoder((4,)), num_classes=3),
     "binarised": lambda: VAE(
-        (6, 4, 1), 2, widths=(8,), activation="tanh", binarize=True
+        (6, 4, 1), 2, MLPEncoderDecoder((8,), "tanh"), Bernoulli(binarize=True)
     ),
     "gaussian": lambda: VAE(
-        (6, 4, 1), 2, likelihood="gaussian", likelihood_scale=0.3, kl="sampled"
+        (6, 4, 1), 2, likelihood=Gaussian(0.3), divergence=KL("sampled")
     ),
     "learned_prior": lambda: VAE(
         (4, 4, 3),
         2,
-        "conv",
+        ConvEncoderDecoder((4,)),
         "logistic_mixture",
-        widths=(4,),
-        prior="vamp",
-        components=4,
+        prior=VampPrior(4),
         posterior="iaf",
         num_classes=3,
     ),
     "flow_prior": lambda: VAE(
         (4, 4, 1),
         3,
-        likelihood="laplace",
-        likelihood_scale="learned",
-        widths=(8,),
-        warmup_steps=4,
+        MLPEncoderDecoder((8,)),
+        Laplace("learned"),
+        divergence=KL(warmup_steps=4),
         prior="flow",
         posterior="planar",
     ),
     "mixture_prior": lambda: VAE(
-        (4, 4, 1),
-        2,
-        likelihood="categorical",
-        widths=(8,),
-        prior="mixture",
-        components=3,
+        (4, 4, 1), 2, MLPEncoderDecoder((8,)), "categorical", prior=NormalMixture(3)
     ),
     "capacity": lambda: VAE(
         (4, 4, 1),
         3,
-        likelihood="continuous_bernoulli",
+        MLPEncoderDecoder((8,)),
+        "continuous_bernoulli",
         beta=5.0,
-        widths=(8,),
-        capacity=2.0,
-        capacity_steps=10,
-        free_bits=0.1,
+        divergence=KL(capacity=2.0, capacity_steps=10, free_bits=0.1),
     ),
 }
 
@@ -88,8 +96,12 @@ def test_every_backend_trains_alike(variant, golden):
     "arguments, encoder, decoder",
     [
         # 784-400-20, as in the paper's code and PyTorch's example
-        ({"latent_dim": 20, "widths": (400,)}, 330_040, 322_784),
-        ({"latent_dim": 20, "widths": (512, 256, 128)}, 571_304, 569_488),
+        ({"latent_dim": 20}, 330_040, 322_784),
+        (
+            {"latent_dim": 20, "architecture": MLPEncoderDecoder((512, 256, 128))},
+            571_304,
+            569_488,
+        ),
         # 32-64 with a 2-D latent, as in the example of keras.io
         ({"latent_dim": 2, "architecture": "conv"}, 69_076, 65_089),
     ],
@@ -101,15 +113,15 @@ def test_sizes_of_the_literature(arguments, encoder, decoder):
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (64, 64, 3), (12, 20, 1)])
-@pytest.mark.parametrize("architecture", ["mlp", "conv"])
-def test_any_size_that_can_be_halved(shape, architecture):
-    assert VAE(shape, 2, architecture, widths=(4, 4)).sample(2).shape == (2, *shape)
+@pytest.mark.parametrize("networks", [MLPEncoderDecoder, ConvEncoderDecoder])
+def test_any_size_that_can_be_halved(shape, networks):
+    assert VAE(shape, 2, networks((4, 4))).sample(2).shape == (2, *shape)
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "conv"])
 def test_every_posterior_starts_narrow(architecture):
     model = VAE((8, 8, 1), 2, architecture)
-    mean, log_var = model.posterior(ops.convert_to_tensor(batch(model)[0]))
+    mean, log_var = model.posterior_parameters(ops.convert_to_tensor(batch(model)[0]))
     assert np.all(ops.convert_to_numpy(log_var) == -2)
     assert np.ptp(ops.convert_to_numpy(mean)) > 0
 
@@ -133,16 +145,17 @@ def test_loss_is_the_negative_elbo_of_the_formula():
 @pytest.mark.parametrize("posterior", ["normal", "planar"])
 def test_sampled_kl_agrees_with_the_closed_form(posterior):
     """Also bent by flows, if they bend nothing."""
-    model = VAE((4, 4, 1), 2, kl="sampled", posterior=posterior)
-    for variable in model.latent_posterior.trainable_variables:
+    model = VAE((4, 4, 1), 2, divergence=KL("sampled"), posterior=posterior)
+    for variable in model.posterior.trainable_variables:
         variable.assign(np.zeros(variable.shape))
     mean = ops.convert_to_tensor([[0.5, -1.0]])
     log_var = ops.convert_to_tensor([[-1.0, 0.3]])
     mean, log_var = (ops.repeat(x, 100_000, axis=0) for x in (mean, log_var))
     noise = keras.random.normal((100_000, 2), seed=1)
-    latents, log_density = model.latent_posterior([mean, log_var], noise)
-    sampled, _ = model.divergence([mean, log_var], latents, log_density)
-    exact = losses.normal_kl(mean, log_var)[0]
+    latents, log_density = model.posterior([mean, log_var], noise)
+    drawn = [mean, log_var], latents, log_density
+    sampled, _ = model.divergence.measured(model, *drawn)
+    exact = densities.normal_kl(mean, log_var)[0]
     assert float(sampled) == pytest.approx(float(exact), abs=0.02)
 
 
@@ -169,17 +182,8 @@ def test_your_own_networks(tmp_path):
         ({"image_shape": (28, 28)}, "image_shape"),
         ({"image_shape": (30, 30, 1), "architecture": "conv"}, "divisible by 4"),
         ({"latent_dim": 0}, "latent_dim"),
-        ({"widths": ()}, "widths"),
-        ({"architecture": "resnet"}, "'conv', 'mlp'"),
-        ({"likelihood": "poisson"}, "'bernoulli', 'categorical'"),
-        ({"likelihood_scale": 0.1}, "likelihood_scale"),
-        ({"kl": "exact"}, "'analytic', 'sampled'"),
-        ({"kl": "analytic", "prior": "flow"}, "prior='flow'"),
-        ({"prior": "uniform"}, "'mixture', 'normal'"),
-        ({"posterior": "exact"}, "'iaf', 'normal'"),
-        ({"components": 5}, "components"),
-        ({"free_bits": 0.1, "posterior": "iaf"}, "free_bits"),
-        ({"likelihood": "categorical", "likelihood_scale": 0.1}, "likelihood_scale"),
+        ({"divergence": KL("analytic"), "prior": "flow"}, "AutoregressiveFlow"),
+        ({"divergence": KL(free_bits=0.1), "posterior": "iaf"}, "free_bits"),
         ({"num_classes": 0}, "num_classes"),
         ({"image_shape": (4, 4, 1), "latent_dim": 2, **own_networks(3)}, "encoder"),
         ({"image_shape": (4, 4, 1), "latent_dim": 5, **own_networks()}, "encoder"),
@@ -194,6 +198,102 @@ def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match="Expected") as error:
         VAE(**{"image_shape": (28, 28, 1), **arguments})
     assert named in str(error.value)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    "make, named",
+    [
+        (lambda: MLPEncoderDecoder(()), "widths"),
+        (lambda: Gaussian(0.0), "scale"),
+        (lambda: Laplace("wide"), "'learned'"),
+        (lambda: KL("exact"), "'analytic', 'sampled'"),
+        (lambda: VampPrior(0), "components"),
+        (lambda: IAF(0), "flows"),
+    ],
+)
+def test_wrong_settings_of_parts_are_named(make, named):
+    with pytest.raises(ValueError, match="Expected") as error:
+        make()
+    assert named in str(error.value)
+
+
+PARTS = {
+    "architecture": ENCODER_DECODERS,
+    "likelihood": LIKELIHOODS,
+    "divergence": DIVERGENCES,
+    "prior": PRIORS,
+    "posterior": POSTERIORS,
+}
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("argument, name", [(a, n) for a in PARTS for n in PARTS[a]])
+def test_a_part_by_name_and_as_object_is_the_same(argument, name):
+    other = {"sphere": "von_mises_fisher", "von_mises_fisher": "sphere"}.get(name)
+    pair = {"prior": "posterior", "posterior": "prior"}.get(argument)
+    rest = {pair: other} if other else {}
+    by_name, as_object = (
+        VAE((8, 8, 1), 2, name="vae", **{argument: part}, **rest)
+        for part in (name, PARTS[argument][name]())
+    )
+    assert by_name.get_config() == as_object.get_config()
+    assert type(getattr(by_name, argument)) is PARTS[argument][name]
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("wrong", ["other", None, 3, wave, Adam, Adam()])
+@pytest.mark.parametrize("argument", PARTS)
+def test_a_part_of_another_kind_is_refused_by_the_names_there_are(argument, wrong):
+    with pytest.raises(ValueError, match=f"Unknown {argument}. Expected one of") as e:
+        VAE((8, 8, 1), 2, **{argument: wrong})
+    assert all(repr(name) in str(e.value) for name in PARTS[argument])
+    assert f"{argument}={wrong!r}" in str(e.value)
+
+
+@pytest.mark.one_backend
+def test_a_part_in_the_place_of_another_is_refused():
+    for argument, wrong in {"prior": IAF(), "posterior": VampPrior()}.items():
+        with pytest.raises(ValueError, match=f"Unknown {argument}"):
+            VAE((8, 8, 1), 2, **{argument: wrong})
+
+
+@pytest.mark.parametrize(
+    "argument, part",
+    [
+        ("architecture", MLPEncoderDecoder((8,), "tanh")),
+        ("likelihood", Gaussian("learned")),
+        ("likelihood", Bernoulli(binarize=True)),
+        ("divergence", KL(warmup_steps=5, free_bits=0.1)),
+        ("prior", VampPrior(7)),
+        ("prior", AutoregressiveFlow(3, (8,))),
+        ("posterior", IAF(3)),
+    ],
+)
+def test_a_file_keeps_the_parts(argument, part, tmp_path):
+    model = VAE((4, 4, 1), 2, **{argument: part})
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    kept = getattr(again, argument)
+    assert type(kept) is type(part) and kept.get_config() == part.get_config()
+    assert again.get_config() == model.get_config()
+    bounds = [m.elbo(batch(model)[0], samples=2)["elbo"] for m in (model, again)]
+    np.testing.assert_allclose(*bounds, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "argument, part", [("prior", VampPrior(3)), ("posterior", IAF())]
+)
+def test_two_models_do_not_share_the_weights_of_a_part(argument, part):
+    one, two = (
+        compiled(lambda: VAE((4, 4, 1), 2, **{argument: part}), run_eagerly=True)
+        for _ in range(2)
+    )
+    images, _ = batch(one)
+    before = two.elbo(images, samples=2)["elbo"]
+    one.fit(images[:8], verbose=0)
+    np.testing.assert_array_equal(two.elbo(images, samples=2)["elbo"], before)
+    assert getattr(one, argument).weights and not part.weights
 
 
 def linear_vae(scale=0.3):
@@ -211,8 +311,8 @@ def linear_vae(scale=0.3):
     pixel_layer.set_weights([basis.T, offset])
     projection = basis / scale**2 * np.exp(log_var)
     mean_layer.set_weights([projection, -offset @ projection])
-    model = VAE((4, 4, 1), 2, "mlp", "gaussian", likelihood_scale=scale,
-                encoder=encoder, decoder=decoder)  # fmt: skip
+    networks = {"encoder": encoder, "decoder": decoder}
+    model = VAE((4, 4, 1), 2, likelihood=Gaussian(scale), **networks)
     exact = scipy.stats.multivariate_normal(
         offset, basis @ basis.T + scale**2 * np.eye(16)
     )
@@ -230,7 +330,7 @@ def test_bounds_are_exact_with_the_exact_posterior(samples):
 
 
 def test_more_samples_tighten_the_bound():
-    model = VAE((4, 4, 1), 2, widths=(8,))
+    model = VAE((4, 4, 1), 2, MLPEncoderDecoder((8,)))
     images, _ = batch(model)
     elbo = model.elbo(images, 100)["elbo"].mean()
     few, some, many = (model.log_likelihood(images, k).mean() for k in (1, 10, 3000))
@@ -238,16 +338,17 @@ def test_more_samples_tighten_the_bound():
     again = model.log_likelihood(images, 3000, seed=1).mean()
     assert many == pytest.approx(again, rel=0.02) and few < many
     parts = model.elbo(images, 2000)
-    mean, log_var = model.posterior(ops.convert_to_tensor(images))
-    kl = ops.convert_to_numpy(losses.normal_kl(mean, log_var))
+    mean, log_var = model.posterior_parameters(ops.convert_to_tensor(images))
+    kl = ops.convert_to_numpy(densities.normal_kl(mean, log_var))
     np.testing.assert_allclose(parts["kl"], kl, atol=0.15)
 
 
 def test_binarised_pixels_are_drawn_anew_and_scored_as_such():
-    model = compiled(lambda: VAE((4, 4, 1), 2, widths=(8,), binarize=True))
+    networks, likelihood = MLPEncoderDecoder((8,)), Bernoulli(binarize=True)
+    model = compiled(lambda: VAE((4, 4, 1), 2, networks, likelihood))
     seen = []
-    original = model.pixels.negative_log_likelihood
-    model.pixels.negative_log_likelihood = lambda images, outputs: (
+    original = model.likelihood.negative_log_likelihood
+    model.likelihood.negative_log_likelihood = lambda images, outputs: (
         seen.append(ops.convert_to_numpy(images)) or original(images, outputs)
     )
     grey = ops.convert_to_tensor(np.full((500, 4, 4, 1), 0.3, "float32"))
@@ -256,13 +357,12 @@ def test_binarised_pixels_are_drawn_anew_and_scored_as_such():
     assert set(np.unique(seen)) == {0.0, 1.0}
     assert np.mean(seen) == pytest.approx(0.3, abs=0.02)
     assert not np.array_equal(*seen)
-    with pytest.raises(ValueError, match="bernoulli"):
-        VAE((4, 4, 1), 2, likelihood="gaussian", binarize=True)
 
 
-def regularized(training, steps=None, **arguments):
+def regularized(training, steps=None, beta=1.0, **settings):
     """The loss beside the reconstruction, and the KL, of a model that has seen steps"""
-    model = compiled(lambda: VAE((4, 4, 1), 3, widths=(4,), **arguments))
+    networks, divergence = MLPEncoderDecoder((4,)), KL(**settings)
+    model = compiled(lambda: VAE((4, 4, 1), 3, networks, "bernoulli", beta, divergence))
     if steps:
         model.optimizer.iterations.assign(steps)
     _, logs = model.negative_elbo(
@@ -274,17 +374,17 @@ def regularized(training, steps=None, **arguments):
 
 @pytest.mark.parametrize("steps, share", [(0, 0.0), (5, 0.25), (20, 1.0), (40, 1.0)])
 def test_beta_grows_while_it_warms_up(steps, share):
-    arguments = {"beta": 2.0, "warmup_steps": 20}
-    added, kl = regularized(True, steps, **arguments)
+    settings = {"beta": 2.0, "warmup_steps": 20}
+    added, kl = regularized(True, steps, **settings)
     assert added == pytest.approx(2 * share * kl, abs=1e-5) and kl > 0.1
-    added, kl = regularized(False, steps, **arguments)
+    added, kl = regularized(False, steps, **settings)
     assert added == pytest.approx(2 * kl, abs=1e-5)
 
 
 @pytest.mark.parametrize("steps, capacity", [(0, 0.0), (5, 5.0), (10, 10.0)])
 def test_capacity_grows_and_holds_the_divergence(steps, capacity):
-    arguments = {"beta": 3.0, "capacity": 10.0, "capacity_steps": 10}
-    added, kl = regularized(True, steps, **arguments)
+    settings = {"beta": 3.0, "capacity": 10.0, "capacity_steps": 10}
+    added, kl = regularized(True, steps, **settings)
     assert added == pytest.approx(3 * abs(kl - capacity), abs=1e-4)
 
 
@@ -295,10 +395,9 @@ def test_free_bits_are_a_floor_for_each_latent():
     assert added == pytest.approx(kl, abs=1e-4)
 
 
+LEARNED = {"flow": AutoregressiveFlow, "mixture": NormalMixture, "vamp": VampPrior}
 TRIED = [("flow", "iaf"), ("mixture", "normal"), ("vamp", "planar")]
-PAIRS = list(
-    itertools.product(["flow", "mixture", "vamp"], ["iaf", "normal", "planar"])
-)
+PAIRS = list(itertools.product(LEARNED, ["iaf", "normal", "planar"]))
 
 
 @pytest.mark.parametrize(
@@ -313,11 +412,10 @@ def test_likelihoods_of_all_images_sum_to_one(prior, posterior):
     model = VAE(
         (1, 1, 1),
         2,
-        widths=(4,),
-        binarize=True,
-        prior=prior,
+        MLPEncoderDecoder((4,)),
+        Bernoulli(binarize=True),
+        prior=LEARNED[prior]() if prior == "flow" else LEARNED[prior](3),
         posterior=posterior,
-        components=None if prior == "flow" else 3,
     )
     model.encoder.get_layer("log_var").bias.assign([1.5, 1.5])
     values = np.float32([0, 1]).reshape(2, 1, 1, 1)

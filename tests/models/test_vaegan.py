@@ -17,10 +17,12 @@ from conformance import (
 from keras import layers, ops
 
 from kzoo.models import VAEGAN
+from kzoo.networks import DCGANNetworks, MLPNetworks
 
+DENSE = MLPNetworks((8, 16), dropout=0.0)
 MAKE = {
-    "mlp": lambda: VAEGAN((6, 4, 3), 3, "mlp", widths=(8, 16)),
-    "dcgan": lambda: VAEGAN((8, 8, 1), 3, widths=(8, 4), gamma=0.1, num_classes=3),
+    "mlp": lambda: VAEGAN((6, 4, 3), 3, DENSE),
+    "dcgan": lambda: VAEGAN((8, 8, 1), 3, DCGANNetworks((8, 4)), 0.1, num_classes=3),
 }
 
 
@@ -113,8 +115,8 @@ def encoder_loss(model):
         ("discriminator", 1.0, realism, -1),
     ],
 )
-def test_each_phase_moves_what_it_plays_for(phase, gamma, measure, sign):
-    model = VAEGAN((6, 4, 3), 3, "mlp", gamma, widths=(8, 16))
+def test_each_phase_moves_what_its_loss_measures(phase, gamma, measure, sign):
+    model = VAEGAN((6, 4, 3), 3, DENSE, gamma)
     model = with_fixed_noise(model)
     rates = dict.fromkeys(model.default_optimizer(), 0.0)
     rates[phase] = 0.01 / max(1, gamma)

@@ -18,24 +18,35 @@ from conformance import (
 from conftest import wave
 from keras import layers, ops
 
-from kzoo import backend, quantizers
-from kzoo.callbacks import SampleGrid
+from kzoo import backend
+from kzoo.callbacks import Checkpoint, SampleGrid
 from kzoo.models import VQVAE
 from kzoo.networks.pixelcnn import PixelCNN, chosen
+from kzoo.networks.vqvae import ConvGridNetworks, ResidualGridNetworks
+from kzoo.parts.quantizers import (
+    FiniteScalar,
+    GradientCodebook,
+    LookupFree,
+    MovingAverageCodebook,
+    ResidualCodebooks,
+    perplexity,
+)
 
+CODEBOOKS = {"ema": MovingAverageCodebook, "gradient": GradientCodebook}
+CONV = ConvGridNetworks((4, 4))
 MAKE = {
-    "gradient": lambda: VQVAE((8, 8, 3), 6, 2, "gradient", widths=(6,)),
-    "fsq": lambda: VQVAE(
-        (8, 4, 1), (4, 3), None, "fsq", "conv", widths=(4, 4), likelihood="bernoulli"
+    "gradient": lambda: VQVAE(
+        (8, 8, 3), GradientCodebook(6, 2), ResidualGridNetworks((6,))
     ),
-    "rq": lambda: VQVAE(
-        (8, 8, 1), 4, 3, "rq", "conv", (4, 4), depth=2, likelihood="bernoulli"
-    ),
-    "lfq": lambda: VQVAE(
-        (8, 4, 1), 8, None, "lfq", "conv", widths=(4, 4), likelihood="bernoulli"
-    ),
+    "fsq": lambda: VQVAE((8, 4, 1), FiniteScalar((4, 3)), CONV, "bernoulli"),
+    "rq": lambda: VQVAE((8, 8, 1), ResidualCodebooks(4, 3, 2), CONV, "bernoulli"),
+    "lfq": lambda: VQVAE((8, 4, 1), LookupFree(8), CONV, "bernoulli"),
     "ema": lambda: VQVAE(
-        (4, 4, 1), 4, 2, "ema", "conv", (4,), likelihood="bernoulli", num_classes=3
+        (4, 4, 1),
+        MovingAverageCodebook(4, 2),
+        ConvGridNetworks((4,)),
+        "bernoulli",
+        num_classes=3,
     ),
 }
 
@@ -49,7 +60,7 @@ def numpy(tensor):
 
 
 def plain():
-    return VQVAE((8, 8, 1), 5, 3, architecture="conv", widths=(4, 6))
+    return VQVAE((8, 8, 1), MovingAverageCodebook(5, 3), ConvGridNetworks((4, 6)))
 
 
 @pytest.mark.parametrize("variant", variants(MAKE, everywhere="ema"))
@@ -69,19 +80,23 @@ def test_every_backend_trains_alike(variant, golden):
         # two strided convolutions, two residual blocks, all of 256 units: section 4.1
         ({}, 2_381_376, 2_512_385),
         # 32-64 with vectors of 16, as in the example of keras.io
-        ({"architecture": "conv", "code_dim": 16}, 19_856, 28_033),
+        (
+            {"architecture": "conv", "quantizer": MovingAverageCodebook(dim=16)},
+            19_856,
+            28_033,
+        ),
     ],
 )
 def test_sizes_of_the_literature(arguments, encoder, decoder):
     model = VQVAE((28, 28, 1), **arguments)
-    assert model.grid == (7, 7) and model.codebook.size == 512
-    assert model.latent_dim == 49 * model.code_dim
+    assert model.grid == (7, 7) and model.quantizer.size == 512
+    assert model.latent_dim == 49 * model.quantizer.dim
     assert model.encoder.count_params() == encoder
     assert model.decoder.count_params() == decoder
 
 
 def codebook(quantizer="ema", size=5, dim=3, **arguments):
-    layer = quantizers.CODEBOOKS[quantizer](size, dim, **arguments)
+    layer = CODEBOOKS[quantizer](size, dim, **arguments)
     layer.table.assign(wave((size, dim)))
     return layer
 
@@ -91,7 +106,7 @@ def nearest(vectors, table):
     return distances.argmin(axis=-1)
 
 
-@pytest.mark.parametrize("quantizer", quantizers.CODEBOOKS)
+@pytest.mark.parametrize("quantizer", CODEBOOKS)
 def test_the_nearest_code_is_chosen(quantizer):
     layer, vectors = codebook(quantizer, size=40), wave((6, 5, 4, 3), 0.4)
     codes, table = nearest(vectors, numpy(layer.table)), numpy(layer.table)
@@ -106,7 +121,7 @@ def gradient(function, x):
     return numpy(backend.input_gradient(function, ops.convert_to_tensor(x)))
 
 
-@pytest.mark.parametrize("quantizer", quantizers.CODEBOOKS)
+@pytest.mark.parametrize("quantizer", CODEBOOKS)
 def test_gradients_go_straight_through_and_commit(quantizer):
     layer, vectors = codebook(quantizer, commitment=0.3), wave((2, 3, 3, 3), 0.4)
     weights, chosen = wave(vectors.shape, 0.9), nearest(vectors, numpy(layer.table))
@@ -182,25 +197,27 @@ def test_dead_codes_take_a_place_in_the_batch():
 def test_the_first_fit_starts_the_codebook_by_k_means():
     model = compiled(plain)
     images, _ = batch(model)
-    model.start_codebook(images)
+    model.start_quantizer(images)
     vectors = numpy(model.vectors(ops.convert_to_tensor(images))).reshape(-1, 3)
-    table = numpy(model.codebook.table)
+    table = numpy(model.quantizer.table)
     codes = nearest(vectors, table)
     centres = [vectors[codes == code].mean(axis=0) for code in range(5)]
     np.testing.assert_allclose(table, centres, atol=1e-5)
     other = compiled(plain, optimizer=keras.optimizers.SGD(0.0))
-    other.codebook.decay = 1.0
+    other.quantizer.decay = 1.0
     fit(other)
     assert_close = np.testing.assert_allclose
-    assert_close(numpy(other.codebook.table), table, rtol=1e-5, atol=1e-6)
-    started = numpy(other.codebook.table)
+    assert_close(numpy(other.quantizer.table), table, rtol=1e-5, atol=1e-6)
+    started = numpy(other.quantizer.table)
     other.fit(images[:3], verbose=0)
-    assert_close(numpy(other.codebook.table), started, rtol=1e-5)
+    assert_close(numpy(other.quantizer.table), started, rtol=1e-5)
 
 
 @pytest.mark.parametrize("data", ["few", "data set", "iterator"])
 def test_whatever_the_data_the_codebook_starts_among_the_vectors(data):
-    model = compiled(lambda: VQVAE((4, 4, 1), 9, 2, architecture="conv", widths=(3,)))
+    model = compiled(
+        lambda: VQVAE((4, 4, 1), MovingAverageCodebook(9, 2), ConvGridNetworks((3,)))
+    )
     images = batch(model)[0][:2]
     sources = {
         "few": images,
@@ -208,11 +225,11 @@ def test_whatever_the_data_the_codebook_starts_among_the_vectors(data):
         "iterator": ((images,) for _ in range(3)),
     }
     model.fit(sources[data], epochs=1, verbose=0)
-    assert numpy(model.codebook.counts).min() > 0.1
+    assert numpy(model.quantizer.counts).min() > 0.1
     vectors = numpy(model.vectors(ops.convert_to_tensor(images))).reshape(-1, 2)
-    table = numpy(model.codebook.table)
+    table = numpy(model.quantizer.table)
     assert np.abs(table[:, None] - vectors).sum(axis=-1).min(axis=1).max() < 0.1
-    model.codebook.start = None  # may not be called again
+    model.quantizer.start = None  # may not be called again
     model.fit(images, verbose=0)
 
 
@@ -230,7 +247,7 @@ class ListOf(keras.utils.PyDataset):
 
 @pytest.mark.parametrize("levels", [(8, 5), (2, 3, 4)])
 def test_fsq_uses_every_code_and_no_other(levels):
-    layer = quantizers.FiniteScalar(levels)
+    layer = FiniteScalar(levels)
     axes = [np.linspace(-6, 6, 41)] * len(levels)
     vectors = np.stack(np.meshgrid(*axes), axis=-1).reshape(1, 1, -1, len(levels))
     quantised, codes, loss = layer(ops.convert_to_tensor(vectors.astype("float32")))
@@ -248,7 +265,7 @@ def test_fsq_uses_every_code_and_no_other(levels):
 
 
 def test_fsq_passes_the_gradient_of_its_bound():
-    layer, vectors = quantizers.FiniteScalar((5, 5)), wave((1, 2, 2, 2))
+    layer, vectors = FiniteScalar((5, 5)), wave((1, 2, 2, 2))
     expected = (1 - np.tanh(vectors) ** 2) * 0.999  # of tanh to +-2, over 2
     got = gradient(lambda x: layer(x)[0], vectors)
     np.testing.assert_allclose(got, expected, rtol=1e-4)
@@ -257,13 +274,14 @@ def test_fsq_passes_the_gradient_of_its_bound():
 def test_perplexity_counts_the_codes_in_use():
     codes = np.repeat([[0, 3], [5, 5]], [2, 1], axis=0)
     share = np.array([2, 2, 2]) / 6
-    got = float(quantizers.perplexity(ops.convert_to_tensor(codes), 8))
+    got = float(perplexity(ops.convert_to_tensor(codes), 8))
     assert got == pytest.approx(np.exp(-np.sum(share * np.log(share))), rel=1e-5)
 
 
 def pixelcnn(grid, codes=3, num_classes=None, scale=1.0):
     network = PixelCNN(codes, width=4, blocks=2, num_classes=num_classes)
-    network.trainer(grid)  # builds it
+    inputs = np.zeros((1, *grid), "int32")
+    network([inputs, np.zeros(1, "int32")] if num_classes else inputs)  # builds it
     for i, variable in enumerate(network.weights):
         variable.assign(scale * wave(variable.shape, phase=i))
     return network
@@ -334,6 +352,24 @@ def test_a_model_with_a_prior_is_saved_and_trained_on(tmp_path):
     assert all(map(np.array_equal, prior, loaded.pixelcnn.get_weights()))
 
 
+@pytest.mark.full
+def test_training_of_the_prior_resumes(tmp_path):
+    def train(epochs, name, **arguments):
+        model = compiled(MAKE["ema"], **QUICK)
+        images, labels = batch(model)
+        history = model.fit_prior(
+            images, labels, width=4, blocks=1, epochs=epochs, batch_size=8, verbose=0,
+            callbacks=[Checkpoint(tmp_path / name, **arguments)],
+        )  # fmt: skip
+        return history.history, model.pixelcnn.get_weights()
+
+    history, weights = train(3, "whole.keras")
+    train(2, "stopped.keras")
+    resumed, again = train(3, "stopped.keras", resume=True)
+    assert resumed == history
+    assert all(map(np.array_equal, weights, again))
+
+
 SERVE = """
 import sys
 sys.modules["keras"] = sys.modules["kzoo"] = None  # cannot be imported
@@ -347,7 +383,7 @@ np.save(sys.argv[2], images.numpy())
 @pytest.mark.full
 def test_the_exported_sample_draws_from_the_prior(tmp_path, python):
     model = MAKE["ema"]()
-    model.codebook.table.assign(wave(model.codebook.table.shape))
+    model.quantizer.table.assign(wave(model.quantizer.table.shape))
     always = pixelcnn(model.grid, 4, num_classes=3, scale=0.0)
     always.logits.bias.assign([0, 0, 50, 0])
     model.set_pixelcnn(always)
@@ -373,16 +409,16 @@ def test_the_prior_learns_what_is_drawn():
     ).history["loss"]  # fmt: skip
     assert loss[-1] < 0.1 and loss[0] > 0.5
     latents = model.draw_latents(30, seed=0, labels=np.arange(30) % 3)
-    vectors = latents.reshape(10, 3, *model.grid, model.code_dim)
-    right = nearest(vectors, numpy(model.codebook.table)) == seen
+    vectors = latents.reshape(10, 3, *model.grid, model.quantizer.dim)
+    right = nearest(vectors, numpy(model.quantizer.table)) == seen
     assert right.mean() > 0.9
     assert model.sample(3, seed=0, labels=1).shape == (3, 4, 4, 1)
 
 
-def test_before_it_all_codes_are_alike_likely():
+def test_before_it_codes_are_uniform():
     model = MAKE["fsq"]()
     latents = model.draw_latents(3000, seed=0).reshape(-1, 2)
-    codes = numpy(model.codebook.nearest(ops.convert_to_tensor(latents)))
+    codes = numpy(model.quantizer.nearest(ops.convert_to_tensor(latents)))
     share = np.bincount(codes, minlength=12) / codes.size
     np.testing.assert_allclose(share, 1 / 12, atol=0.015)
 
@@ -415,27 +451,29 @@ def own_networks(dim=2):
 
 
 def test_your_own_networks(tmp_path):
-    check_own_networks(lambda: VQVAE((4, 4, 1), 4, 2, **own_networks()), tmp_path)
+    check_own_networks(
+        lambda: VQVAE((4, 4, 1), MovingAverageCodebook(4, 2), **own_networks()),
+        tmp_path,
+    )
 
 
 @pytest.mark.one_backend
 @pytest.mark.parametrize(
     "arguments, named",
     [
-        ({"quantizer": "lattice"}, "'gradient', 'fsq', 'lfq', 'rq'"),
-        ({"codebook_size": 0}, "codebook_size"),
-        ({"code_dim": 0}, "code_dim"),
-        ({"quantizer": "fsq", "codebook_size": (8, 1)}, "levels"),
-        ({"quantizer": "fsq", "code_dim": 3}, "code_dim=4"),
-        ({"quantizer": "lfq", "code_dim": 3}, "code_dim=9"),
-        ({"quantizer": "lfq", "codebook_size": 12}, "power of 2"),
-        ({"quantizer": "ema", "depth": 2}, "quantizer='rq'"),
-        ({"quantizer": "rq", "depth": 0}, "depth"),
+        ({"quantizer": "lattice"}, "'ema', 'fsq', 'gradient', 'lfq', 'rq'"),
         ({"architecture": "mlp"}, "'conv', 'residual'"),
         ({"image_shape": (30, 30, 1)}, "divisible by 4"),
         ({"likelihood": "poisson"}, "likelihood"),
-        ({"code_dim": 3, **own_networks()}, "encoder"),
-        ({"code_dim": 2, "num_classes": 3, **own_networks()}, "labels"),
+        ({"quantizer": MovingAverageCodebook(dim=3), **own_networks()}, "encoder"),
+        (
+            {
+                "quantizer": MovingAverageCodebook(dim=2),
+                "num_classes": 3,
+                **own_networks(),
+            },
+            "labels",
+        ),
         ({"pixelcnn": PixelCNN(7, width=2, blocks=0)}, "pixelcnn"),
         ({"pixelcnn": layers.Dense(512)}, "can draw"),
     ],
@@ -446,7 +484,24 @@ def test_wrong_arguments_are_named(arguments, named):
     assert named in str(error.value)
 
 
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    "make, named",
+    [
+        (lambda: MovingAverageCodebook(size=0), "size"),
+        (lambda: GradientCodebook(dim=0), "dim"),
+        (lambda: FiniteScalar((8, 1)), "levels"),
+        (lambda: LookupFree(12), "power of 2"),
+        (lambda: ResidualCodebooks(depth=0), "depth"),
+    ],
+)
+def test_wrong_settings_of_quantizers_are_named(make, named):
+    with pytest.raises(ValueError, match="Expected") as error:
+        make()
+    assert named in str(error.value)
+
+
 def test_the_sampler_of_other_autoencoders_is_refused():
-    model = VQVAE((4, 4, 1), 4, 2, architecture="conv", widths=(4,))
+    model = VQVAE((4, 4, 1), architecture="conv")
     with pytest.raises(ValueError, match="fit_prior"):
         model.fit_sampler("mixture", np.zeros((4, 4, 4, 1)))

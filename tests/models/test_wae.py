@@ -6,13 +6,14 @@ from conformance import batch, check_golden, check_model, compiled
 from conftest import wave
 from keras import ops
 
-from kzoo import losses
 from kzoo.models import WAE
+from kzoo.networks import ConvEncoderDecoder, MLPEncoderDecoder
+from kzoo.parts import densities
 
 MAKE = {
-    "conv": lambda: WAE((8, 8, 1), 3, widths=(4,)),
+    "conv": lambda: WAE((8, 8, 1), 3, ConvEncoderDecoder((4,))),
     "conditional": lambda: WAE(
-        (4, 4, 3), 2, "mlp", kernel="rbf", widths=(8,), num_classes=3
+        (4, 4, 3), 2, MLPEncoderDecoder((8,)), kernel="rbf", num_classes=3
     ),
 }
 
@@ -26,11 +27,11 @@ def test_every_backend_trains_alike(variant, golden):
     check_golden(MAKE[variant], golden, variant)
 
 
-@pytest.mark.parametrize("kernel", losses.KERNELS)
+@pytest.mark.parametrize("kernel", densities.KERNELS)
 def test_discrepancy_is_the_unbiased_sum_over_pairs(kernel):
     x, y = wave((5, 3)), 1 + wave((5, 3), phase=1)
-    got = losses.maximum_mean_discrepancy(
-        *map(ops.convert_to_tensor, (x, y)), losses.KERNELS[kernel]
+    got = densities.maximum_mean_discrepancy(
+        *map(ops.convert_to_tensor, (x, y)), densities.KERNELS[kernel]
     )
 
     def similarity(a, b):
@@ -47,7 +48,7 @@ def test_discrepancy_is_the_unbiased_sum_over_pairs(kernel):
     assert float(got) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("kernel", losses.KERNELS)
+@pytest.mark.parametrize("kernel", densities.KERNELS)
 @pytest.mark.parametrize(
     "shift, scale, far", [(0, 1, False), (1, 1, True), (0, 3, True)]
 )
@@ -55,7 +56,7 @@ def test_discrepancy_is_about_0_for_samples_of_one_density(kernel, shift, scale,
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 1000, 2), "float32")
     samples = map(ops.convert_to_tensor, (shift + scale * x, y))
-    got = losses.maximum_mean_discrepancy(*samples, losses.KERNELS[kernel])
+    got = densities.maximum_mean_discrepancy(*samples, densities.KERNELS[kernel])
     assert (float(got) > 0.05) == far
     assert abs(float(got)) < 0.05 or far
 
@@ -68,7 +69,7 @@ def test_a_single_image_has_a_finite_loss():
 
 
 def test_codes_come_to_be_spread_like_the_prior():
-    model = compiled(lambda: WAE((4, 4, 1), 2, "mlp", 100.0, widths=(16,)))
+    model = compiled(lambda: WAE((4, 4, 1), 2, MLPEncoderDecoder((16,)), 100.0))
     images = np.random.default_rng(0).random((512, 4, 4, 1), "float32")
     before = model.evaluate(images, batch_size=256, verbose=0, return_dict=True)
     model.fit(images, batch_size=64, epochs=30, verbose=0)

@@ -1,0 +1,206 @@
+"""The private names of Keras that kzoo uses: one function each, and all are here.
+
+Each function says what Keras does, why kzoo needs it, and what happens when a release
+of Keras drops the name. `tests/test_keras_internals.py` has a test of each that fails
+when it no longer takes effect.
+"""
+
+import functools
+import json
+import pathlib
+import zipfile
+
+import keras
+
+import kzoo.backend
+
+# The trainer
+
+
+def adapt_trainer(cls):
+    """Class decorator: overrides three methods of a `keras.Model`, two of them private.
+
+    The functions below say which and why.
+    """
+    cls._make_function = _run_steps_together(cls)
+    cls._maybe_symbolic_build = _build_nothing
+    cls.__setattr__ = _set_without_tracking(cls)
+    return cls
+
+
+def _run_steps_together(cls):
+    """Returns a `_make_function` that runs `steps_per_execution` steps as one program.
+
+    Keras builds the function that `fit` and `evaluate` call from one step. On JAX it is
+    a loop in Python, which starts a program for each step. `backend.execution` replaces
+    it. When the name is gone, JAX runs Keras's loop: the same numbers, more slowly.
+    """
+
+    def _make_function(self, step_function, **kwargs):
+        execution = super(cls, self)._make_function(step_function, **kwargs)
+        one = self.steps_per_execution == 1 or self.run_eagerly or not self.jit_compile
+        if kwargs or one:
+            return execution
+        steps = self.steps_per_execution
+        return kzoo.backend.execution(execution, step_function, steps)
+
+    return _make_function
+
+
+def _build_nothing(self, *args, **kwargs):
+    """The `_maybe_symbolic_build` of a model that is built in `__init__`.
+
+    Under a `tf.distribute` strategy Keras reads a batch before training, averages it
+    over the replicas and builds the model from its shape. TensorFlow cannot average
+    uint8 images over workers. When the name is gone, `fit` reads one batch more, and
+    fails on uint8 images with several workers.
+    """
+
+
+def _set_without_tracking(cls):
+    """Returns a `__setattr__` that stores `_jax_state` as it is.
+
+    On JAX Keras sets `_jax_state` in each step, to the values of all variables.
+    `keras.Layer.__setattr__` would search them for layers and variables to track. When
+    the name is gone, Keras searches: the same numbers, more slowly.
+    """
+
+    def __setattr__(self, name, value):
+        if name == "_jax_state":
+            object.__setattr__(self, name, value)
+        else:
+            super(cls, self).__setattr__(name, value)
+
+    return __setattr__
+
+
+def is_evaluation_inside_fit(kwargs):
+    """Whether `fit` has called `evaluate(**kwargs)`, on its validation data.
+
+    Keras passes `_use_cached_eval_dataset=True` then, and evaluates the data set that
+    `fit` has made. kzoo has checked and divided those data. When the name is gone, they
+    are checked and divided again after each epoch.
+    """
+    return bool(kwargs.get("_use_cached_eval_dataset"))
+
+
+def set_initial_epoch(model, epoch):
+    """Makes `fit` begin at `epoch`. None means its own argument `initial_epoch`.
+
+    Keras reads `_initial_epoch` after the callbacks' `on_train_begin`: its own
+    `BackupAndRestore` sets it there. The value stays for the next `fit`. When the name
+    is gone, a resumed run begins at epoch 0.
+    """
+    model._initial_epoch = epoch
+
+
+# Layers and variables
+
+
+def untrack(layer, value):
+    """Forgets `value`, a layer or variable that was an attribute of `layer`.
+
+    Keras tracks what an attribute is set to, and keeps tracking it when the attribute
+    is set to something else. A sampler that was replaced would stay in `model.weights`
+    and in files. When the name is gone, this raises an `AttributeError`.
+    """
+    layer._tracker.untrack(value)
+
+
+def forget_layout(variable):
+    """Lets a variable on JAX be assigned values on one device.
+
+    A variable that is created under a `keras.distribution` keeps its layout, and Keras
+    distributes each value that is assigned to it. When the name is gone, a model
+    remains on all devices after training, and fails where the other processes ended.
+    """
+    variable._layout = None
+
+
+# Optimizers
+
+
+def adam_moments(optimizer, variable):
+    """The first and the second moment of `variable` in `keras.optimizers.Adam`.
+
+    kzoo's fused steps on TensorFlow and PyTorch update them in place. When the names
+    are gone, this raises an `AttributeError`.
+    """
+    place = optimizer._get_variable_index(variable)
+    return optimizer._momentums[place], optimizer._velocities[place]
+
+
+def replace_adam_step(optimizer, step):
+    """Replaces the step of Adam on PyTorch, for all variables at once.
+
+    Keras calls `_parallel_update_step(grads, variables, learning_rate)` there. It
+    becomes `step(optimizer, grads, variables, learning_rate)`. AMSGrad keeps its step,
+    and so does any optimizer with another step than Adam. When the name is gone, Keras
+    computes the step: the same numbers up to rounding, more slowly.
+    """
+    name = "_parallel_update_step"
+    adam = isinstance(optimizer, keras.optimizers.Adam)
+    if not adam or optimizer.amsgrad or name in vars(optimizer):
+        return
+    own = getattr(type(optimizer), name, None)
+    if own and own is getattr(type(keras.optimizers.Adam()), name, None):
+        object.__setattr__(optimizer, name, functools.partial(step, optimizer))
+
+
+def keras_adam_step(optimizer, grads, variables, learning_rate):
+    """Takes the step that `replace_adam_step` has replaced."""
+    step = type(optimizer)._parallel_update_step
+    step(optimizer, grads, variables, learning_rate)
+
+
+def public_module_names(config):
+    """A config of `keras.saving`, with optimizers by their public name.
+
+    On PyTorch Keras writes the module of its PyTorch class, in
+    `keras.src.backend.torch.optimizers`. Other backends can load that class but not run
+    it. When Keras moves it, files that PyTorch wrote do not train elsewhere.
+    """
+    if not isinstance(config, dict):
+        return config
+    config = {key: public_module_names(value) for key, value in config.items()}
+    if str(config.get("module")).startswith("keras.src.backend.torch.optimizers"):
+        config["module"] = "keras.optimizers"
+    return config
+
+
+# Files
+
+
+def is_model_folder(path):
+    """Whether the folder `path` holds a model, by the file that Keras reads first.
+
+    Keras loads a folder that has the content of a `.keras` file. When that changes,
+    kzoo finds no models in folders.
+    """
+    return (pathlib.Path(path) / "config.json").is_file()
+
+
+def read_config(path):
+    """The config of the model in the `.keras` file `path`, a dict.
+
+    Its `class_name` and `config` are those of `keras.saving.serialize_keras_object`. A
+    `.keras` file is a zip archive; `keras.saving` reads no config without making the
+    model. When the name is gone, this raises a `KeyError`.
+    """
+    return read_json(path, "config.json")
+
+
+def attach_json(path, name, value):
+    """Writes `value` into the `.keras` file `path`, as a JSON file `name`.
+
+    Keras reads only the files that it knows. When the format is no zip archive any
+    more, this raises a `zipfile.BadZipFile`.
+    """
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr(name, json.dumps(value))
+
+
+def read_json(path, name):
+    """The content of the JSON file `name` in the `.keras` file `path`."""
+    with zipfile.ZipFile(path) as file:
+        return json.loads(file.read(name))

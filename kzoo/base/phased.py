@@ -1,0 +1,300 @@
+"""A model that is trained in phases: networks, optimizers, losses, logs."""
+
+import inspect
+import types
+
+import keras
+from keras import ops
+
+from kzoo import backend, config
+from kzoo.backend import keras_internals
+from kzoo.base import fitting, saving
+from kzoo.files import replacing
+from kzoo.networks import blocks
+from kzoo.optimizers import OptimizerGroup, from_json, serialize, to_json
+
+
+@keras_internals.adapt_trainer
+class PhasedModel(keras.Model):
+    """A `keras.Model` trained in phases, each minimising one loss over one network.
+
+    A subclass builds its networks in `__init__`, names its logs with `watch`, returns
+    the paper's optimizers from `default_optimizer`, and writes `train_step` and
+    `test_step` once for all backends under `@backend.portable_step`, one phase a line:
+
+        logs = self.minimize(self.critic_loss, images, labels, over="critic")
+        logs |= self.minimize(self.generator_loss, images, labels, over="generator")
+        return self.report(logs, images)
+
+    A loss is a plain method: tensors in, `(loss, logs)` out. `check_data` refuses what
+    the model cannot be fitted to, and `unpack` makes a batch the tensors that
+    `train_step` takes. The arguments of the constructor are attributes of the same
+    names, which make up the config.
+
+    Args:
+        optimizers: what `compile()` without an argument trains by, in place of
+            `default_optimizer()`: a Keras optimizer, or a dict of one a network.
+        **kwargs: `name`, `dtype`, as for `keras.Model`.
+    """
+
+    def __init__(self, optimizers=None, **kwargs):
+        super().__init__(**kwargs)
+        self.own_networks = ()  # names of networks that the user has passed
+        self.own_batches = False  # of this process alone, or to be divided
+        self.seed = keras.random.SeedGenerator()
+        self._optimizers = optimizers and to_json(optimizers)
+        self.forget_compiled()
+
+    @property
+    def optimizers(self):
+        """New ones each time of those passed to the constructor, or None."""
+        return self._optimizers and from_json(self._optimizers)
+
+    def check_data(self, x, y=None):
+        """Raises a `ValueError` for arrays or data sets that `fit` cannot take."""
+        raise NotImplementedError(f"{type(self).__name__} does not check its data.")
+
+    def unpack(self, data):
+        """What `train_step` takes, of a batch of the data."""
+        raise NotImplementedError(f"{type(self).__name__} does not unpack batches.")
+
+    def add_network(self, name, own, build, inputs, outputs, num_classes=None):
+        """Sets the attribute `name` to the user's `own` network, or builds one.
+
+        Args:
+            name: of the network, which is also its key among the optimizers.
+            own: the user's network, or None.
+            build: function without arguments that returns a network.
+            inputs, outputs: the shapes it maps, without the batch axis.
+            num_classes: number of labels that are its last input, or None.
+        """
+        if own is None:
+            with blocks.precision(self.dtype_policy):
+                own = build()
+        else:
+            blocks.check_shapes(name, own, inputs, outputs, num_classes)
+            self.own_networks = (*self.own_networks, name)
+        setattr(self, name, own)
+
+    def default_optimizer(self):
+        """The paper's optimizer, or for a model with phases a dict of one a network."""
+        raise NotImplementedError(f"{type(self).__name__} has no default optimizer.")
+
+    def compile(
+        self,
+        optimizer=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+    ):
+        """Configures training; with no argument, as the model's paper trains it.
+
+        Args:
+            optimizer: a Keras optimizer or its name; for a model with phases a dict
+                `{network: optimizer}`. None means the constructor's `optimizers`, or
+                `default_optimizer()`.
+            run_eagerly, steps_per_execution, jit_compile: as in `keras.Model.compile`.
+
+        Raises:
+            ValueError: for a single optimizer where there are phases, or the reverse.
+        """
+        backend.prepare()
+        default = self.default_optimizer()
+        if optimizer is None:
+            optimizer = self.optimizers or default
+        if isinstance(default, dict):
+            optimizer = self._optimizer_group(optimizer, default)
+        elif isinstance(optimizer, dict | OptimizerGroup):
+            raise ValueError(
+                f"{type(self).__name__} trains all its networks by one loss. Expected "
+                f"one optimizer. Received: optimizer={optimizer!r}."
+            )
+        super().compile(
+            optimizer=optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=not isinstance(optimizer, OptimizerGroup),
+        )
+        self.forget_compiled()
+        if isinstance(optimizer, OptimizerGroup):
+            optimizer.build({n: getattr(self, n).trainable_variables for n in default})
+        else:
+            self.optimizer.build(self.trainable_variables)
+
+    def forget_compiled(self):
+        """Drops compiled functions, which hold on to the variables of the model."""
+        self._phases = {}
+        # In a namespace, because Keras and TensorFlow track what they find in a dict.
+        self._inference = types.SimpleNamespace()
+
+    def compiled_for_inference(self, function):
+        """The method `function` of tensors, compiled once, without gradients."""
+        if not hasattr(self._inference, function.__name__):
+            compiled = backend.inference(function, self.variables)
+            setattr(self._inference, function.__name__, compiled)
+        return getattr(self._inference, function.__name__)
+
+    def _optimizer_group(self, optimizer, default):
+        group = isinstance(optimizer, OptimizerGroup)
+        members = optimizer.members if group else optimizer
+        if not isinstance(members, dict) or set(members) != set(default):
+            names = ", ".join(f"{name!r}: ..." for name in default)
+            raise ValueError(
+                f"{type(self).__name__} trains each network with its own optimizer. "
+                f"Expected optimizer={{{names}}}. Received: optimizer={optimizer!r}."
+            )
+        if group:
+            return optimizer
+        scale = self.dtype_policy.name == "mixed_float16"
+        # In the model's order, by which Keras finds them in a file.
+        return OptimizerGroup({name: members[name] for name in default}, scale)
+
+    def get_compile_config(self):
+        # Only the optimizer: jit_compile and steps_per_execution belong to the machine,
+        # and Keras would carry JAX's jit_compile=True over to torch.compile.
+        if not self.compiled:
+            return None
+        return {"optimizer": serialize(self.optimizer)}
+
+    def compile_from_config(self, config):
+        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+
+    def minimize(self, loss_fn, *batch, over=None):
+        """Takes one optimizer step on `loss_fn(*batch)`; returns the loss's logs.
+
+        Args:
+            loss_fn: method that returns `(loss, logs)`, a scalar and a dict of them.
+                Like all of `train_step` it is traced, on PyTorch too: Python in it runs
+                once, unless `compile(run_eagerly=True)`.
+            over: name of the network to train, or None for the whole model.
+        """
+        phase = self._phases.get((loss_fn, over))
+        if phase is None:
+            phase = self._phase(loss_fn, over)
+            # Any other function than a method may be a new one in each step.
+            if inspect.ismethod(loss_fn):
+                self._phases[loss_fn, over] = phase
+        return phase(*batch)
+
+    def _phase(self, loss_fn, over):
+        network = getattr(self, over) if over else self
+        if not network.trainable_variables:  # frozen by the user
+            return lambda *batch: keras.tree.map_structure(
+                ops.stop_gradient, loss_fn(*batch)[1]
+            )
+        return backend.phase(
+            loss_fn,
+            network.trainable_variables,
+            self.optimizer.members[over] if over else self.optimizer,
+            state=[*self.variables, *self.optimizer.variables],
+            run_eagerly=self.run_eagerly or not inspect.ismethod(loss_fn),
+            jit_compile=self.jit_compile,
+        )
+
+    def noise(self, shape, draw=backend.normal):
+        """Random numbers of `shape` from the model's seed, which is saved with it."""
+        return draw(shape, seed=self.seed)
+
+    def ramp(self, steps, training=True):
+        """Linear ramp from 0 to 1 over `steps` optimizer steps; 1 outside training."""
+        if not steps or not training:
+            return 1.0
+        done = ops.cast(self.optimizer.iterations, "float32")
+        return ops.minimum(done / steps, 1.0)
+
+    def watch(self, *names):
+        """Declares the logs: a running mean for each name."""
+        self.means = {name: MeanOfImages(name=name) for name in names}
+
+    def report(self, logs, images):
+        """Adds a batch's logs to the means, each image counting once; returns them."""
+        count = ops.cast(ops.shape(images)[0], "float32")
+        if backend.replicas() > 1:
+            values = [1.0 * logs[name] for name in self.means]  # no variables
+            values = ops.unstack(backend.replica_mean(ops.stack(values)), len(values))
+            logs = dict(zip(self.means, values, strict=True))
+        for name, mean in self.means.items():
+            mean.update_state(logs[name], count)
+        return {name: mean.result() for name, mean in self.means.items()}
+
+    @property
+    def metrics(self):
+        return list(self.means.values())
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        **kwargs,
+    ):
+        """`keras.Model.fit`, with the data checked before it starts.
+
+        Data with a method `set_epoch`, such as a `kzoo.data.stream`, shuffle themselves
+        and are told which epoch begins.
+
+        Raises:
+            ValueError: for data that the model cannot be fitted to, or weights.
+            FloatingPointError: when a loss is not finite; the message names it.
+        """
+        arguments = fitting.fit_arguments(self, x, y, batch_size, callbacks, kwargs)
+        backend.synchronize([*self.variables, *self.optimizer.variables])
+        arguments["verbose"] = verbose if backend.is_chief() else 0
+        with fitting.reading(self, x):
+            return super().fit(epochs=epochs, **arguments)
+
+    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        """`keras.Model.evaluate`, with the data checked as in `fit`."""
+        if not keras_internals.is_evaluation_inside_fit(kwargs):  # `fit` checked it
+            self.check_data(x, y)
+            x, y, batch_size, _ = fitting.own_share(x, y, batch_size)
+        with fitting.reading(self, x):
+            return super().evaluate(x, y, batch_size, *args, **kwargs)
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        """`keras.Model.save`, but a crash while writing leaves the old file intact.
+
+        Of several processes that train together one writes.
+        """
+        if not backend.is_chief():
+            return None
+        if str(filepath).startswith("hf://") or not overwrite:
+            return super().save(filepath, overwrite=overwrite, **kwargs)
+        with backend.by_itself(), replacing(filepath) as partial:
+            super().save(partial, **kwargs)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        saving.save_seeds(self, store)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(saving.load_seeds(self, store))
+
+    def get_config(self):
+        """The constructor's arguments. Networks that it has built itself are None."""
+        own = {
+            name: None
+            if isinstance(value, keras.Model) and name not in self.own_networks
+            else value
+            for name, value in config.arguments(self, last=keras.Model).items()
+        }
+        return super().get_config() | config.serialized(own)
+
+    @classmethod
+    def from_config(cls, values):
+        return cls(**config.deserialized(values))
+
+
+class MeanOfImages(keras.metrics.Mean):
+    """The running mean of scalars, each the mean over `count` images.
+
+    `keras.metrics.Mean` with weights, in two operations instead of twenty.
+    """
+
+    def update_state(self, value, count):
+        self.total.assign_add(value * count)
+        self.count.assign_add(count)

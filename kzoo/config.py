@@ -1,0 +1,116 @@
+"""Parts of models: names or objects, whose config is what they were made with.
+
+What a user may pass by name (`loss="hinge"`) or as an object with settings of its own
+(`penalty=R1(weight=0.1)`) is a `Part`, or a Keras layer where it has weights.
+"""
+
+import copy
+import inspect
+
+import keras
+
+from kzoo import optimizers
+
+KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class Part:
+    """A small object with settings. Each is an attribute of the argument's name."""
+
+    def get_config(self):
+        return serialized(arguments(self))
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**deserialized(config))
+
+    def __eq__(self, other):
+        return type(other) is type(self) and other.get_config() == self.get_config()
+
+    __hash__ = object.__hash__
+
+    def __repr__(self):
+        settings = ", ".join(f"{k}={v!r}" for k, v in arguments(self).items())
+        return f"{type(self).__name__}({settings})"
+
+
+def part(argument, given, kind, known):
+    """The part that `given` names, or a copy of the part that it is.
+
+    A copy, as a part with weights belongs to one model.
+
+    Args:
+        argument: what the user passed it as.
+        given: one of the names in `known`, or an object.
+        kind: class that the object has to be of.
+        known: `{name: class}`, each made without arguments.
+
+    Raises:
+        ValueError: for another name, or an object of another class.
+    """
+    if isinstance(given, str) and given in known:
+        return known[given]()
+    if isinstance(given, kind):
+        return type(given).from_config(given.get_config())
+    names = ", ".join(map(repr, known))
+    raise ValueError(
+        f"Unknown {argument}. Expected one of {names}, or a {kind.__name__} "
+        f"of {kind.__module__}. Received: {argument}={given!r}."
+    )
+
+
+def parts(argument, given, kind, known):
+    """A tuple of parts: of none for None, of one, or of each in a list."""
+    several = given if isinstance(given, list | tuple) else (given,)
+    return tuple(part(argument, x, kind, known) for x in several if x is not None)
+
+
+def arguments(instance, last=object):
+    """`{name: value}` of the constructor's arguments, read from the attributes.
+
+    Where a constructor passes `**kwargs` on, its parent's arguments belong to it, but
+    not those that are positional only.
+
+    Args:
+        instance: object with an attribute for each argument of its constructor.
+        last: class whose constructor, and those of its parents, are left out.
+    """
+    names = []
+    for cls in type(instance).__mro__:
+        if cls is last:
+            break
+        if "__init__" in vars(cls):
+            parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+            names += [p.name for p in parameters if p.kind in KEYWORDS]
+            if all(p.kind != inspect.Parameter.VAR_KEYWORD for p in parameters):
+                break
+    return {name: getattr(instance, name) for name in dict.fromkeys(names)}
+
+
+def serialized(value):
+    """The value as it is written to a file: objects with a config become dicts."""
+    if isinstance(value, dict):
+        return {key: serialized(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [serialized(v) for v in value]
+    if isinstance(value, tuple):
+        return tuple(serialized(v) for v in value)
+    if isinstance(value, keras.optimizers.Optimizer):
+        return optimizers.serialize(value)
+    if hasattr(value, "get_config"):
+        return keras.saving.serialize_keras_object(value)
+    return value
+
+
+def deserialized(value):
+    """What `serialized`, or Keras when it wrote the config to a file, has changed."""
+    if isinstance(value, dict) and "class_name" in value:
+        value = copy.deepcopy(value)  # deserialising takes things out
+        return keras.saving.deserialize_keras_object(value)
+    if isinstance(value, dict):
+        return {key: deserialized(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [deserialized(v) for v in value]
+    if isinstance(value, tuple):
+        return tuple(deserialized(v) for v in value)
+    return value

@@ -1,0 +1,314 @@
+"""The private names of Keras that kzoo uses. Each test fails when one has no effect."""
+
+import ast
+import json
+
+import keras
+import numpy as np
+import pytest
+from conformance import batch, compiled, fit
+from conftest import ROOT, wave
+from keras import ops
+
+from kzoo import backend
+from kzoo.backend import keras_internals
+from kzoo.callbacks import Checkpoint
+from kzoo.models import VAE
+from kzoo.optimizers import OptimizerGroup, serialize
+
+BACKEND = keras.backend.backend()
+
+
+def make():
+    return VAE((8, 8, 1), 4, widths=(16,))
+
+
+def count_calls(monkeypatch, owner, name):
+    """Returns a list that grows by one whenever `owner.name` is called."""
+    calls, function = [], getattr(owner, name)
+
+    def counted(*args, **kwargs):
+        calls.append(name)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, counted)
+    return calls
+
+
+def private_names():
+    """The names with one underscore that objects of Keras have on this backend."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    objects = [model, model.layers[0], model.optimizer, model.trainable_variables[0]]
+    objects += [keras.callbacks.Callback(), keras.random.SeedGenerator(0)]
+    names = {name for each in objects for name in dir(each)}
+    return {name for name in names if name[0] == "_" != name[1]}
+
+
+def used_names(path):
+    """Attributes that a file takes from elsewhere, and the methods that it defines."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    of_self = [n for n in attributes if getattr(n.value, "id", None) == "self"]
+    own = {n.attr for n in of_self if isinstance(n.ctx, ast.Store)}
+    for node in nodes:
+        if isinstance(node, ast.ClassDef):
+            yield from (n.name for n in node.body if isinstance(n, ast.FunctionDef))
+    yield from (n.attr for n in attributes if n not in of_self or n.attr not in own)
+
+
+def test_no_other_module_uses_a_private_name_of_keras():
+    private = private_names()
+    for path in sorted(ROOT.glob("kzoo/**/*.py")):
+        if path.stem != "keras_internals":
+            assert not private.intersection(used_names(path)), path
+            assert "keras.src" not in path.read_text(), path
+
+
+# The trainer
+
+LEAVE = """
+import jax, keras, numpy as np
+from kzoo.backend import keras_internals
+jax.config.update("jax_num_cpu_devices", 2)
+keras.distribution.set_distribution(keras.distribution.DataParallel())
+variable = keras.Variable(np.zeros(2))
+keras.distribution.set_distribution(None)
+variable.assign(np.ones(2))
+assert len(variable.value.devices()) == 2
+keras_internals.forget_layout(variable)
+variable.assign(np.ones(2))
+assert len(variable.value.devices()) == 1
+"""
+
+if BACKEND == "jax":
+    import jax
+
+    def test_several_steps_run_as_one_program(monkeypatch):
+        model = compiled(make, steps_per_execution=5)
+        programs, compile_function = [], jax.jit
+
+        def counted(function, **arguments):
+            program = compile_function(function, **arguments)
+
+            def run(*args):
+                programs.append(function.__name__)
+                return program(*args)
+
+            return run
+
+        monkeypatch.setattr(jax, "jit", counted)
+        traces = count_calls(monkeypatch, VAE, "negative_elbo")
+        assert np.isfinite(fit(model, n=80)["loss"]).all()  # ten steps
+        assert programs == ["loop", "loop"]
+        assert len(traces) == 1
+
+    def test_the_state_of_a_step_is_not_searched_for_layers(monkeypatch):
+        model, states = compiled(make), []
+        tracker, searched = type(model._tracker), []
+        track = tracker.track
+
+        def note(self, value):
+            searched.append(value)
+            return track(self, value)
+
+        monkeypatch.setattr(tracker, "track", note)
+        look = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda step, logs: states.append(model._jax_state)
+        )
+        fit(model, callbacks=[look])
+        assert searched and not any(isinstance(value, dict) for value in searched)
+        assert [type(state) for state in states] == [dict] * 3
+
+    def test_a_variable_leaves_the_devices_that_it_was_created_on(python):
+        python("-c", LEAVE)
+
+
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    def test_a_strategy_reads_no_batch_before_training():
+        def count_passes(strategy):
+            passes = []
+
+            def read():
+                passes.append(strategy)
+                for _ in range(3):
+                    yield np.full((8, 8, 8, 1), 100, "uint8")
+
+            spec = tf.TensorSpec((8, 8, 8, 1), tf.uint8)
+            data = tf.data.Dataset.from_generator(read, output_signature=spec)
+            data = data.apply(tf.data.experimental.assert_cardinality(3))
+            with strategy.scope():
+                model = compiled(make)
+            model.fit(data, shuffle=False, verbose=0)
+            return len(passes)
+
+        without = count_passes(tf.distribute.get_strategy())
+        assert count_passes(tf.distribute.OneDeviceStrategy("CPU:0")) == without
+
+
+class Evaluations(VAE):
+    """Notes which of its evaluations are part of `fit`."""
+
+    inside = ()
+
+    def evaluate(self, *args, **kwargs):
+        self.inside += (keras_internals.is_evaluation_inside_fit(kwargs),)
+        return super().evaluate(*args, **kwargs)
+
+
+def test_an_evaluation_inside_fit_is_told_from_another():
+    model = compiled(lambda: Evaluations((8, 8, 1), 4, widths=(16,)))
+    images, _ = batch(model)
+    fit(model, epochs=2, validation_data=(images, None))
+    model.evaluate(images, verbose=0)
+    assert model.inside == (True, True, False)
+
+
+class Epochs(keras.callbacks.Callback):
+    """Lets `fit` begin at an epoch, and notes which epochs it runs."""
+
+    def __init__(self, first=None):
+        super().__init__()
+        self.first, self.seen = first, []
+
+    def on_train_begin(self, logs=None):
+        if self.first is not None:
+            keras_internals.set_initial_epoch(self.model, self.first)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.seen.append(epoch)
+
+
+def test_training_begins_at_the_epoch_that_is_set():
+    model, late, usual = compiled(make), Epochs(2), Epochs()
+    fit(model, epochs=4, callbacks=[late])
+    keras_internals.set_initial_epoch(model, None)
+    fit(model, epochs=2, callbacks=[usual])
+    assert late.seen == [2, 3] and usual.seen == [0, 1]
+
+
+def test_a_checkpoint_resumes_at_its_epoch_and_the_next_run_at_the_first(tmp_path):
+    path = tmp_path / "run.keras"
+    fit(compiled(make), epochs=2, callbacks=[Checkpoint(path)])
+    model, resumed, usual = compiled(make), Epochs(), Epochs()
+    fit(model, epochs=3, callbacks=[resumed, Checkpoint(path, resume=True)])
+    fit(model, epochs=1, callbacks=[usual])
+    assert resumed.seen == [2] and usual.seen == [0]
+
+
+# Layers
+
+
+def test_a_replaced_sampler_leaves_no_weights_in_the_model():
+    model = compiled(make)
+    images, _ = batch(model)
+    without = model.weights
+    for _ in range(2):
+        model.fit_sampler("mixture", images, components=2)
+        added = {id(weight) for weight in model.weights} - {id(w) for w in without}
+        assert added == {id(weight) for weight in model.sampler.weights} != set()
+    model.fit_sampler(None)
+    assert len(model.weights) == len(without)
+
+
+# Optimizers
+
+
+def run_adam(step, **arguments):
+    """All variables after three steps of Adam along the slopes `3 x**2`."""
+    weights = keras.Variable(wave((3, 4)))
+    adam = keras.optimizers.Adam(0.01, **arguments)
+    adam.build([weights])
+    for _ in range(3):
+        step(adam, weights)
+    variables = [weights, *keras_internals.adam_moments(adam, weights)]
+    return [np.array(ops.convert_to_numpy(v)) for v in variables]
+
+
+def keras_step(adam, weights):
+    adam.apply([3 * ops.square(weights)], [weights])
+
+
+def kzoo_step(adam, weights):
+    def loss():
+        return ops.sum(weights**3), {}
+
+    backend.phase(loss, [weights], adam, [weights, *adam.variables])()
+
+
+def test_the_moments_of_adam_are_found():
+    weights = keras.Variable(wave((3, 4)))
+    adam = keras.optimizers.Adam(beta_1=0.5, beta_2=0.9)
+    adam.build([keras.Variable(0.0), weights])
+    adam.apply([ops.ones((3, 4))], [weights])
+    moment, square = keras_internals.adam_moments(adam, weights)
+    np.testing.assert_allclose(ops.convert_to_numpy(moment), np.full((3, 4), 0.5))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(square), np.full((3, 4), 0.1), rtol=1e-6
+    )
+
+
+if BACKEND != "jax":
+    if BACKEND == "torch":
+        import torch
+
+        KERNEL = torch, "_fused_adam_"
+    else:
+        KERNEL = tf.raw_ops, "ResourceApplyAdam"
+
+    @pytest.mark.parametrize("amsgrad", [False, True])
+    def test_adam_takes_the_step_of_keras_by_one_kernel(amsgrad, monkeypatch):
+        calls = count_calls(monkeypatch, *KERNEL)
+        expected = run_adam(keras_step, amsgrad=amsgrad)
+        assert not calls
+        got = run_adam(kzoo_step, amsgrad=amsgrad)
+        assert len(calls) == (0 if amsgrad else 3)
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make_optimizer",
+    [
+        keras.optimizers.Adam,
+        keras.optimizers.SGD,
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.RMSprop()),
+        lambda: OptimizerGroup({"one": "adam", "two": "adamw"}),
+    ],
+    ids=["adam", "sgd", "scaled", "group"],
+)
+def test_optimizers_are_saved_by_their_public_names(make_optimizer):
+    optimizer = make_optimizer()
+    text = json.dumps(serialize(optimizer))
+    assert "keras.src" not in text and '"keras.optimizers"' in text
+    again = keras.saving.deserialize_keras_object(json.loads(text))
+    assert type(again) is type(optimizer)
+    assert json.dumps(serialize(again)) == text
+
+
+# Files
+
+
+def test_a_keras_file_has_a_config_and_room_for_more(tmp_path):
+    model, path = compiled(make), tmp_path / "model.keras"
+    model.save(path)
+    keras_internals.attach_json(path, "more.json", {"epochs": 3})
+    config = keras_internals.read_config(path)
+    assert config["class_name"] == "VAE"
+    assert config["config"] == json.loads(json.dumps(model.get_config()))
+    assert keras_internals.read_json(path, "more.json") == {"epochs": 3}
+    again = keras.saving.load_model(path)
+    again.load_weights(path)
+    for a, b in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
+
+
+def test_a_folder_that_keras_has_saved_is_a_model_folder(tmp_path):
+    folder = tmp_path / "model"
+    keras.saving.save_model(make(), folder, zipped=False)
+    assert keras_internals.is_model_folder(folder)
+    assert not keras_internals.is_model_folder(tmp_path)
+    assert keras.saving.load_model(folder).latent_dim == 4
