@@ -66,7 +66,7 @@ def main(
         options["jit_compile"] = jit_compile
     rival_options = {} if rival_compiled is None else {"compiled": rival_compiled}
     if precision != "float32":
-        if precision not in POLICIES or rival not in ("every_backend", "on_torch"):
+        if precision not in POLICIES or rival not in ("on_jax", "on_torch"):
             raise typer.BadParameter(
                 "Expected --precision float32, or bfloat16 on JAX or PyTorch against "
                 f"the loop by hand. Received: {precision} and {rival}."
