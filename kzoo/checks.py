@@ -139,9 +139,9 @@ def title(model):
 
     Keras gives one without a name that of its class, in snake case and numbered.
     """
-    name, kind = model.name, type(model).__name__
-    given_by_keras = re.sub(r"_\d+$", "", name).replace("_", "").lower() == kind.lower()
-    return kind if given_by_keras else name
+    name, kind = getattr(model, "name", ""), type(model).__name__
+    made_up = re.sub(r"_\d+$", "", name).replace("_", "").lower()
+    return kind if made_up in ("", kind.lower()) else name
 
 
 def differences(received, expected):

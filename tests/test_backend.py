@@ -12,6 +12,7 @@ from keras import ops
 
 from kzoo import backend
 from kzoo.models import VAE
+from kzoo.networks import MLPEncoderDecoder
 
 BACKEND = keras.backend.backend()
 
@@ -19,10 +20,11 @@ TRAIN = """
 import keras, numpy as np
 from keras import ops
 from kzoo.models import VAE
+from kzoo.networks import MLPEncoderDecoder
 
 def train(build=lambda make: make()):
     keras.utils.set_random_seed(0)
-    model = build(lambda: VAE((4, 4, 1), 2, widths=(8,)))
+    model = build(lambda: VAE((4, 4, 1), 2, MLPEncoderDecoder((8,))))
     model.noise = lambda shape, draw=None: ops.zeros(shape)
     build(lambda: model.compile(keras.optimizers.SGD(0.01)))
     images = np.random.default_rng(0).random((16, 4, 4, 1), "float32")
@@ -66,12 +68,13 @@ def train(rank, images, folder):
     import keras
     from keras import ops
     from kzoo.models import VAE
+    from kzoo.networks import MLPEncoderDecoder
     if rank is not None:
         torch.distributed.init_process_group(
             "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
         images = images[rank::2]
     keras.utils.set_random_seed(0)
-    model = VAE((4, 4, 1), 2, widths=(8,))
+    model = VAE((4, 4, 1), 2, MLPEncoderDecoder((8,)))
     model.noise = lambda shape, draw=None: ops.zeros(shape)
     model.compile(keras.optimizers.SGD(0.01))
     model.fit(images, batch_size=len(images), epochs=3, shuffle=False, verbose=0)
@@ -127,7 +130,7 @@ if BACKEND == "tensorflow":
 import tensorflow as tf, kzoo
 options = tf.config.optimizer.get_experimental_options
 before = options()
-model = kzoo.models.VAE((4, 4, 1), 2, widths=(8,))
+model = kzoo.models.VAE((4, 4, 1), 2, kzoo.networks.MLPEncoderDecoder((8,)))
 assert options() == before and "arithmetic_optimization" not in before
 model.compile()
 assert options() == {**before, "arithmetic_optimization": False}
@@ -173,7 +176,7 @@ def test_a_phase_runs_again_without_its_python(recwarn):
 
 
 def test_a_compiled_model_trains_without_its_python():
-    model, runs = VAE((4, 4, 1), 2, widths=(8,)), []
+    model, runs = VAE((4, 4, 1), 2, MLPEncoderDecoder((8,))), []
     negative_elbo = model.negative_elbo
 
     def noted(*args, **kwargs):

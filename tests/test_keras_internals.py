@@ -14,13 +14,14 @@ from kzoo import backend
 from kzoo.backend import keras_internals
 from kzoo.callbacks import Checkpoint
 from kzoo.models import VAE
+from kzoo.networks import MLPEncoderDecoder
 from kzoo.optimizers import OptimizerGroup, serialize
 
 BACKEND = keras.backend.backend()
 
 
 def make():
-    return VAE((8, 8, 1), 4, widths=(16,))
+    return VAE((8, 8, 1), 4, MLPEncoderDecoder((16,)))
 
 
 def count_calls(monkeypatch, owner, name):
@@ -160,7 +161,7 @@ class Evaluations(VAE):
 
 
 def test_an_evaluation_inside_fit_is_told_from_another():
-    model = compiled(lambda: Evaluations((8, 8, 1), 4, widths=(16,)))
+    model = compiled(lambda: Evaluations((8, 8, 1), 4, MLPEncoderDecoder((16,))))
     images, _ = batch(model)
     fit(model, epochs=2, validation_data=(images, None))
     model.evaluate(images, verbose=0)

@@ -8,10 +8,12 @@ from the paper: batches and widths of your choice, and the residual discriminato
 import keras
 from keras import ops
 
-from kzoo import checks
+from kzoo import checks, config
 from kzoo.models.gan import GAN
 from kzoo.models.sagan import attention_height
+from kzoo.networks.architectures import GAN_NETWORKS
 from kzoo.networks.biggan import BigGANNetworks, kernels
+from kzoo.networks.blocks import GANNetworks
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -26,7 +28,7 @@ class BigGAN(GAN):
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents, a multiple of the number of widths. None means 20
-            for each width, as in the paper, or 100 for networks of your own.
+            for each width, as in the paper.
         architecture: of both networks. None means `biggan_networks(image_shape)`, with
             self-attention as in `SAGAN`.
         orthogonal_weight: what `orthogonality` is multiplied by and added to the
@@ -65,6 +67,9 @@ class BigGAN(GAN):
         checks.has_classes("BigGAN", num_classes)
         if architecture is None:
             architecture = biggan_networks(image_shape)
+        architecture = config.part(
+            "architecture", architecture, GANNetworks, GAN_NETWORKS
+        )
         if latent_dim is None:
             latent_dim = 20 * len(architecture.widths_for(image_shape))
         super().__init__(

@@ -101,7 +101,7 @@ class GAN(GenerativeModel):
         self.penalty = config.parts("penalty", penalty, Penalty, PENALTIES)
         self.augmentation = augmentation_of(augmentation)
         self.weight_clip, self.ema = weight_clip, ema
-        check_slope(self.penalty, weight_clip)
+        check_penalties(self.penalty, weight_clip)
         self.add_generator(generator)
         self.add_discriminator(discriminator)
         self.watch("discriminator_loss", "generator_loss", *self.further_logs())
@@ -270,12 +270,18 @@ class GAN(GenerativeModel):
         generator = self.generator if self.ema is None else self.ema_generator
         images = generator(self.given(latents, labels), training=False)
         images = ops.cast(images, "float32")
-        # Unbounded, so that the discriminator's slope does not end in training.
+        # The discriminator judges what is not clipped, so that gradients reach it all.
         return images if self.architecture.bounded else ops.clip(images, 0.0, 1.0)
 
 
-def check_slope(penalties, weight_clip):
-    """Raises a `ValueError` for a penalty on the slope that clipped weights bound."""
+def check_penalties(penalties, weight_clip):
+    """Raises a `ValueError` for two of a kind, or where clipped weights bound a slope."""
+    logs = [penalty.log for penalty in penalties]
+    if len(set(logs)) < len(logs):
+        raise ValueError(
+            f"Expected each penalty once, as its name is that of its log. Received: "
+            f"penalty={logs}. Leave one out, or change its weight."
+        )
     on_slope = [penalty.log for penalty in penalties if penalty.on_slope]
     if on_slope and weight_clip:
         raise ValueError(

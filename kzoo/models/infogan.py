@@ -134,6 +134,7 @@ class InfoGAN(GAN):
                 "with labels, take CGAN or ACGAN."
             )
         with_heads = InfoGANNetworks(architecture, categories, continuous)
+        checks.positive_int("latent_dim", latent_dim)
         check_noise(latent_dim, categories, continuous)
         super().__init__(image_shape, latent_dim, with_heads, **kwargs)
         self.architecture = with_heads.networks

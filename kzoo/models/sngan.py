@@ -38,7 +38,8 @@ def SNGAN(
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
         architecture: of both networks, as in `GAN`. A name means with spectral
-            normalisation of the discriminator, labels by projection, and no dropout.
+            normalisation of the discriminator, labels by projection, and no dropout;
+            an object stays as it is, so say `normalization="spectral"` there.
         loss, discriminator_steps: as in `GAN`, by default the paper's.
         optimizers: of `compile()`. None means the paper's: Adam at 2e-4, beta_1 = 0.
         name: what reports call it.

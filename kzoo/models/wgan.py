@@ -34,7 +34,8 @@ def WGANGP(
         image_shape: `(height, width, channels)`, with even sides for `"dcgan"`.
         latent_dim: number of latents.
         architecture: of both networks, as in `GAN`. A name means without dropout, and
-            with layer normalisation in the critic.
+            with layer normalisation in the critic; an object stays as it is, so say
+            `normalization="layer"` or None there: `"batch"` mixes the slopes.
         loss: as in `GAN`.
         discriminator_steps: steps of the critic for each of the generator.
         penalty: on the critic's slope, as in `GAN`.

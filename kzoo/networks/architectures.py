@@ -20,7 +20,7 @@ def named(architecture, **settings):
 
     Settings that the networks of this name do not have are left out.
     """
-    if architecture not in GAN_NETWORKS:
+    if not isinstance(architecture, str) or architecture not in GAN_NETWORKS:
         return architecture
     known = inspect.signature(GAN_NETWORKS[architecture]).parameters
     return GAN_NETWORKS[architecture](

@@ -16,9 +16,9 @@ from kzoo.networks.blocks import (
     attended,
     check_attention,
     halved,
-    label_input,
     network,
     normalized,
+    the_label,
 )
 from kzoo.networks.resnet import ResNetNetworks, up_block
 
@@ -44,12 +44,12 @@ class BigGANNetworks(ResNetNetworks):
         super().__init__(widths, normalization, "projection", attention)
         self.embedding_dim = checks.positive_int("embedding_dim", embedding_dim)
 
-    def generator(self, image_shape, latent_dim, num_classes):
+    def generator(self, image_shape, latent_dim, num_classes=None):
         widths, attention = self.widths_for(image_shape), self.attention
         check_chunks(latent_dim, widths)
         height, width = halved(image_shape, len(widths) - 1, "resnet")
         latents = keras.Input((latent_dim,), name="latents")
-        (labels,) = label_input(num_classes)
+        labels = the_label(num_classes, "BigGANNetworks")
         one_hot = ops.one_hot(labels, num_classes)
         embedded = layers.Dense(self.embedding_dim, use_bias=False, name="embedding")(
             one_hot

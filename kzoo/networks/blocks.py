@@ -178,6 +178,20 @@ def of_width(x, width, layer=layers.Dense):
     return x if x.shape[-1] == width else layer(width)(x)
 
 
+def the_label(num_classes, networks):
+    """The `keras.Input` of int labels of networks that cannot do without.
+
+    Raises:
+        ValueError: if there are no classes.
+    """
+    if num_classes is None:
+        raise ValueError(
+            f"{networks} are conditional. Expected num_classes, the number of labels. "
+            "Received: num_classes=None. Pass it, or take other networks."
+        )
+    return label_input(num_classes)[0]
+
+
 def label_input(num_classes):
     """A list of no or one `keras.Input` of int labels."""
     return [keras.Input((), dtype="int32", name="labels")] if num_classes else []

@@ -14,9 +14,9 @@ from kzoo.layers import Dropout
 from kzoo.networks.blocks import (
     NORMALIZATIONS,
     GANNetworks,
-    label_input,
     network,
     normalized,
+    the_label,
 )
 from kzoo.networks.mlp import normalize
 
@@ -79,7 +79,7 @@ class CGANNetworks(GANNetworks):
 
 
 def label_and_one_hot(num_classes):
-    (labels,) = label_input(num_classes)
+    labels = the_label(num_classes, "CGANNetworks")
     return labels, ops.one_hot(labels, num_classes)
 
 

@@ -85,6 +85,7 @@ def fit_pixelcnn(
     if validation_data is not None:
         kwargs["validation_data"] = (validation_data,)  # no targets
     network.trainable = True
+    trainer.optimizer.build(network.trainable_variables)  # for `Checkpoint`
     try:
         return trainer.fit(data, **kwargs)
     finally:

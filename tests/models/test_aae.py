@@ -168,7 +168,7 @@ def test_your_own_networks(tmp_path):
     [
         ({"architecture": "dcgan"}, "'conv', 'mlp'"),
         ({"image_shape": (30, 30, 1), "architecture": "conv"}, "divisible by 4"),
-        ({"prior": "ring"}, "'mixture', 'normal'"),
+        ({"prior": "ring"}, "'normal'"),
         ({"discriminator_widths": (0,)}, "widths"),
         ({"latent_dim": 2, **own_networks(codes=3)}, "encoder"),
         ({"latent_dim": 2, **own_networks(logits=2)}, "discriminator"),
