@@ -275,7 +275,7 @@ class GAN(GenerativeModel):
 
 
 def check_penalties(penalties, weight_clip):
-    """Raises a `ValueError` for two of a kind, or where clipped weights bound a slope."""
+    """Raises a `ValueError` for two of a kind, or if clipped weights bound a slope."""
     logs = [penalty.log for penalty in penalties]
     if len(set(logs)) < len(logs):
         raise ValueError(
