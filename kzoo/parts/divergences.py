@@ -48,8 +48,8 @@ class KL(Divergence):
         warmup_steps: steps over which `beta` grows linearly from 0 (Bowman et al.,
             arXiv:1511.06349).
         free_bits: nats of the KL divergence that each latent has for free, on average
-            over the batch (Kingma et al., arXiv:1606.04934); on the sphere, that all
-            have together.
+            over the batch (Kingma et al., arXiv:1606.04934); on the sphere, and where
+            it is sampled, that all have together.
         capacity: nats that the KL divergence is held at, by `beta * |kl - capacity|`
             (Burgess et al., arXiv:1804.03599), or None.
         capacity_steps: steps over which the capacity grows linearly from 0.
@@ -70,20 +70,14 @@ class KL(Divergence):
         self.capacity, self.capacity_steps = capacity, capacity_steps
 
     def check(self, prior, posterior):
-        if in_closed_form(prior, posterior):
-            return
-        for setting, wrong in (
-            (f"estimate={self.estimate!r}", self.estimate == "analytic"),
-            (f"free_bits={self.free_bits!r}", self.free_bits),
-        ):
-            if wrong:
-                raise ValueError(
-                    "The KL divergence is in closed form between normal densities, or "
-                    "on the sphere. Expected prior='normal' and posterior='normal', or "
-                    "prior='sphere' and posterior='von_mises_fisher'. Received: "
-                    f"{setting}, prior={prior!r}, posterior={posterior!r}. Leave "
-                    f"{setting.split('=')[0]} out to sample it."
-                )
+        if self.estimate == "analytic" and not in_closed_form(prior, posterior):
+            raise ValueError(
+                "The KL divergence is in closed form between normal densities, or on "
+                "the sphere. Expected prior='normal' and posterior='normal', or "
+                "prior='sphere' and posterior='von_mises_fisher'. Received: estimate="
+                f"'analytic', prior={prior!r}, posterior={posterior!r}. Leave estimate "
+                "out to sample it."
+            )
 
     def __call__(self, model, parameters, latents, log_density, training):
         kl, floored = self.measured(model, parameters, latents, log_density)
@@ -98,7 +92,7 @@ class KL(Divergence):
         closed = in_closed_form(model.prior, model.posterior)
         if self.estimate == "sampled" or not closed:
             kl = ops.mean(log_density - model.prior.log_density(latents))
-            return kl, kl
+            return kl, ops.maximum(kl, self.free_bits) if self.free_bits else kl
         by_latent = ops.mean(model.posterior.kl(parameters), axis=0)
         kl = ops.sum(by_latent)
         if not self.free_bits:

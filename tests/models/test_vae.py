@@ -12,6 +12,7 @@ from conformance import (
     check_model,
     check_own_networks,
     compiled,
+    fit,
     variants,
 )
 from conftest import wave
@@ -183,7 +184,6 @@ def test_your_own_networks(tmp_path):
         ({"image_shape": (30, 30, 1), "architecture": "conv"}, "divisible by 4"),
         ({"latent_dim": 0}, "latent_dim"),
         ({"divergence": KL("analytic"), "prior": "flow"}, "AutoregressiveFlow"),
-        ({"divergence": KL(free_bits=0.1), "posterior": "iaf"}, "free_bits"),
         ({"num_classes": 0}, "num_classes"),
         ({"image_shape": (4, 4, 1), "latent_dim": 2, **own_networks(3)}, "encoder"),
         ({"image_shape": (4, 4, 1), "latent_dim": 5, **own_networks()}, "encoder"),
@@ -386,6 +386,19 @@ def test_capacity_grows_and_holds_the_divergence(steps, capacity):
     settings = {"beta": 3.0, "capacity": 10.0, "capacity_steps": 10}
     added, kl = regularized(True, steps, **settings)
     assert added == pytest.approx(3 * abs(kl - capacity), abs=1e-4)
+
+
+def test_free_bits_of_a_sampled_divergence_are_of_all_latents_together():
+    model = compiled(
+        lambda: VAE(
+            (4, 4, 1), 2, beta=2.0, prior="mixture", divergence=KL(free_bits=100.0)
+        )
+    )
+    logs = fit(model)
+    floor = 2.0 * 100.0
+    np.testing.assert_allclose(
+        np.array(logs["loss"]), np.array(logs["reconstruction"]) + floor, rtol=1e-5
+    )
 
 
 def test_free_bits_are_a_floor_for_each_latent():
