@@ -21,7 +21,7 @@ import numpy as np
 import typer
 
 import kzoo
-from kzoo.callbacks.grids import tile
+from kzoo.callbacks import tile
 from kzoo.parts import Gaussian
 from kzoo.parts.quantizers import QUANTIZERS
 

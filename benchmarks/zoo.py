@@ -18,9 +18,13 @@ import numpy as np
 import typer
 
 import kzoo
-from kzoo.models.biggan import biggan_networks
-from kzoo.models.sagan import sagan_networks
-from kzoo.networks import DCGANNetworks, MLPNetworks, ResNetNetworks
+from kzoo.networks import (
+    BigGANNetworks,
+    DCGANNetworks,
+    MLPNetworks,
+    ResNetNetworks,
+    sagan_networks,
+)
 from kzoo.networks.began import BEGANNetworks, NormalizedBEGANNetworks
 from kzoo.networks.bigan import DCGANBiGANNetworks
 
@@ -59,10 +63,10 @@ MODELS = {
     ),
     "LSGAN": lambda shape, _: kzoo.models.LSGAN(shape, **DCGAN),
     "SAGAN": lambda shape, n: kzoo.models.SAGAN(
-        shape, architecture=sagan_networks(shape, (32, 32, 32)), num_classes=n
+        shape, architecture=sagan_networks((32, 32, 32)), num_classes=n
     ),
     "BigGAN": lambda shape, n: kzoo.models.BigGAN(
-        shape, architecture=biggan_networks(shape, (32, 32, 32)), num_classes=n
+        shape, architecture=BigGANNetworks((32, 32, 32), "auto"), num_classes=n
     ),
     "AAE": lambda shape, _: kzoo.models.AAE(shape),
     "VAEGAN": lambda shape, _: kzoo.models.VAEGAN(shape, 16, **DCGAN),

@@ -8,8 +8,7 @@ import numpy as np
 
 from kzoo import checks, media
 from kzoo.base.generative import normal_numbers
-from kzoo.callbacks.grids import interleave
-from kzoo.figures import enlarge, show
+from kzoo.figures import show
 from kzoo.files import replacing
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf")
@@ -199,13 +198,13 @@ def write_pairs(path, model, images, labels=None, columns=None):
     A picture has each row of images above that of its reconstructions.
     """
     columns = min(columns or 8, len(images))
-    inputs = media.images_array(images, model.image_shape)
+    inputs = model.medium.array(images)
     outputs = model.reconstruct(inputs, labels)
     if path.suffix.lower() == ".npz":
         arrays = {"latents": model.encode(inputs, labels), "labels": labels}
         return write(path, inputs, [], reconstructions=to_bytes(outputs), **arrays)
     if path.suffix:
-        show(to_bytes(interleave(inputs, outputs, columns)), columns).save(path)
+        show(to_bytes(model.medium.pairs(inputs, outputs, columns)), columns).save(path)
         return print(f"{len(inputs)} images and their reconstructions: {path}")
     stems = ("image", "reconstruction")
     names = [f"{stem}{i:04d}" for stem in stems for i in range(len(images))]
@@ -234,7 +233,9 @@ def save_animation(images, path, fps=20):
     from PIL import Image
 
     zoom = math.ceil(MIN_SIDE / min(images.shape[1:3]))
-    frames = [Image.fromarray(f.squeeze()) for f in enlarge(to_bytes(images), zoom)]
+    frames = [
+        Image.fromarray(f.squeeze()) for f in media.enlarged(to_bytes(images), zoom)
+    ]
     if images.shape[-1] == 3:
         frames = [f.quantize(method=Image.Quantize.FASTOCTREE) for f in frames]
     first, *others = frames

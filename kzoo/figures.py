@@ -15,12 +15,10 @@ import pathlib
 
 import numpy as np
 
-from kzoo import checks
-from kzoo.callbacks import tile
+from kzoo import checks, media
 from kzoo.files import replacing
 
 DPI = 64  # a power of two, so that pixels divided by it are exact
-MIN_WIDTH = 500  # in pixels, so that a grid of 8x8 images can be seen
 PANELS = 3  # in a row
 
 
@@ -43,9 +41,7 @@ def show(images, columns=None):
         images = images[None]
     if columns is None:
         columns = max(1, min(len(images), 8), math.ceil(math.sqrt(len(images))))
-    if images.ndim == 4 and images.shape[2]:
-        images = enlarge(images, math.ceil(MIN_WIDTH / (columns * images.shape[2])))
-    return Picture(tile(images, columns))
+    return Picture(media.picture(images, columns))
 
 
 class Picture:
@@ -124,11 +120,6 @@ def _draw_curves(panel, name, history, epochs):
     panel.set_xlim(0.5, epochs + 0.5)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     panel.grid(alpha=0.3)
-
-
-def enlarge(images, times):
-    """`(n, height, width, channels)` with each pixel repeated to both sides."""
-    return images.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def new_figure(**settings):

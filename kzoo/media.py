@@ -1,10 +1,15 @@
 """What a model draws: images. What else it may be, it has the methods of `Images`."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
 from kzoo import checks
+
+LIGHT = 224  # unlike the black and white of images and the gray of untrained ones
+MIN_WIDTH = 500  # in pixels, so that a grid of 8x8 images can be seen
 
 
 class Images:
@@ -40,6 +45,14 @@ class Images:
     def array(self, examples):
         """NumPy's float32 in [0, 1], values checked: see `images_array`."""
         return images_array(examples, self.shape)
+
+    def picture(self, examples, columns):
+        """Examples as one picture, uint8 `(height, width, channels)`: see `picture`."""
+        return picture(examples, columns)
+
+    def pairs(self, inputs, outputs, columns):
+        """Examples such that a picture has inputs above outputs: see `interleave`."""
+        return interleave(inputs, outputs, columns)
 
     def spec(self):
         """The `keras.InputSpec` of a float batch, for exported signatures."""
@@ -141,3 +154,54 @@ def check_data(shape, num_classes, x, y=None):
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
         check_values(checks.to_numpy(images), shape)
         checks.check_labels(labels, num_classes)
+
+
+def picture(images, columns):
+    """Images as one picture, enlarged to at least `MIN_WIDTH` pixels across: `tile`."""
+    images, columns = checks.to_numpy(images), checks.positive_int("columns", columns)
+    if images.ndim == 4 and images.shape[2]:
+        images = enlarged(images, math.ceil(MIN_WIDTH / (columns * images.shape[2])))
+    return tile(images, columns)
+
+
+def tile(images, columns, gap=2):
+    """Arranges images row by row, with light gaps, and light cells after the last one.
+
+    Args:
+        images: `(n, height, width, channels)` with 1 or 3 channels, uint8 in [0, 255]
+            or float in [0, 1].
+        columns, gap: images in a row, and pixels between neighbours.
+
+    Returns uint8 `(rows * (height + gap) - gap, columns * (width + gap) - gap,
+    channels)`, where `rows` is `n / columns` rounded up.
+    """
+    images = checks.to_numpy(images)
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            "Expected images of shape (n, height, width, channels), 1 or 3 channels. "
+            f"Received: {checks.describe(images)}. Add or move the missing axis."
+        )
+    images = np.uint8(images_array(images, images.shape[1:]) * 255 + 0.5)
+    missing = -len(images) % checks.positive_int("columns", columns)
+    margins = [(0, missing), (0, gap), (0, gap), (0, 0)]
+    cells = np.pad(images, margins, constant_values=LIGHT)
+    rows = np.concatenate(cells.reshape(-1, columns, *cells.shape[1:]), axis=1)
+    picture = np.concatenate(rows, axis=1)
+    return picture[: len(picture) - gap, : picture.shape[1] - gap]
+
+
+def interleave(images, outputs, columns):
+    """Rows of `columns` images, each above the row of outputs, light at the end.
+
+    Both float in [0, 1], up to rounding, of shape `(n, height, width, channels)`.
+    """
+    pair = np.stack([images, np.clip(outputs, 0, 1)])
+    margins = [(0, 0), (0, -len(images) % columns), *[(0, 0)] * 3]
+    pair = np.pad(pair, margins, constant_values=LIGHT / 255)
+    rows = pair.reshape(2, -1, columns, *images.shape[1:]).swapaxes(0, 1)
+    return rows.reshape(-1, *images.shape[1:])
+
+
+def enlarged(images, times):
+    """`(n, height, width, channels)` with each pixel repeated to both sides."""
+    return images.repeat(times, axis=1).repeat(times, axis=2)

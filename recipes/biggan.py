@@ -4,7 +4,7 @@ python recipes/biggan.py --dataset cifar10 --epochs 200 --widths 128,128,128,128
 """
 
 import kzoo
-from kzoo.models.biggan import biggan_networks
+from kzoo.networks import BigGANNetworks
 from kzoo.recipe import recipe, script
 
 
@@ -12,7 +12,7 @@ from kzoo.recipe import recipe, script
 def main(run, widths: str = "64,64"):
     shape = run.images().shape[1:]
     run.score_by("kernel_distance", "prdc")
-    networks = biggan_networks(shape, [int(width) for width in widths.split(",")])
+    networks = BigGANNetworks(map(int, widths.split(",")), attention="auto")
     classes = run.num_classes()
     model = kzoo.models.BigGAN(shape, architecture=networks, num_classes=classes)
     run.fit(model)

@@ -55,8 +55,8 @@ ALLOWED = {
     "distribution": {"backend", "checks"},
     "data": {"backend", "checks", "files", "media"},
     "callbacks": {"backend", "checks", "files", "media", "metrics"},
-    "figures": {"callbacks", "checks", "files"},
-    "drawing": {"base", "callbacks", "checks", "figures", "files", "media"},
+    "figures": {"checks", "files", "media"},
+    "drawing": {"base", "checks", "figures", "files", "media"},
     "inventory": {"base", "data", "metrics"},
     "weights": {"checks"},
     "recipe": {

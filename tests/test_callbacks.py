@@ -10,8 +10,8 @@ import pytest
 from keras import ops
 from PIL import Image, ImageSequence
 
-from kzoo.callbacks import LatentGrid, ReconstructionGrid, SampleGrid, grids
-from kzoo.callbacks.grids import LIGHT
+from kzoo.callbacks import LatentGrid, ReconstructionGrid, SampleGrid
+from kzoo.media import LIGHT, Images, tile
 
 
 def initial(shape, dtype=None):
@@ -24,6 +24,7 @@ class Decoder(keras.Model):
 
     def __init__(self, image_shape=(8, 8, 1), latent_dim=3, num_classes=None):
         super().__init__()
+        self.medium = Images(image_shape)
         self.image_shape, self.latent_dim = image_shape, latent_dim
         self.num_classes = num_classes
         options = {"use_bias": False, "kernel_initializer": initial}
@@ -88,7 +89,7 @@ def files(folder):
 def test_tile_places_images_row_by_row_and_fills_the_rest(channels, scale):
     images = np.arange(3, dtype="uint8").reshape(3, 1, 1, 1).repeat(channels, -1)
     expected = [[0, LIGHT, 1], [LIGHT, LIGHT, LIGHT], [2, LIGHT, LIGHT]]
-    picture = grids.tile(images * scale, columns=2, gap=1)
+    picture = tile(images * scale, columns=2, gap=1)
     assert picture.dtype == "uint8"
     for channel in range(channels):
         np.testing.assert_array_equal(picture[..., channel], expected)
@@ -96,7 +97,7 @@ def test_tile_places_images_row_by_row_and_fills_the_rest(channels, scale):
 
 def test_tile_keeps_rows_of_pixels_together_without_a_gap():
     images = np.arange(12, dtype="uint8").reshape(2, 2, 3, 1)
-    picture = grids.tile(images, columns=2, gap=0)
+    picture = tile(images, columns=2, gap=0)
     np.testing.assert_array_equal(
         picture[..., 0], [[0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11]]
     )
@@ -116,7 +117,7 @@ def test_tile_keeps_rows_of_pixels_together_without_a_gap():
 )
 def test_tile_says_what_it_expected(shape, dtype, columns):
     with pytest.raises(ValueError, match=r"Expected .* Received"):
-        grids.tile(np.full(shape, 255, dtype), columns)
+        tile(np.full(shape, 255, dtype), columns)
 
 
 @pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])

@@ -10,6 +10,7 @@ from kzoo.base.fitting import WEIGHTS
 from kzoo.base.phased import PhasedModel
 from kzoo.export import saved_model
 from kzoo.media import Images
+from kzoo.networks.blocks import given
 from kzoo.parts.priors import StandardNormal
 
 BATCH = 256  # how many examples are run at a time
@@ -28,6 +29,8 @@ class GenerativeModel(PhasedModel):
         num_classes: number of labels to condition on, or None for no labels.
         **kwargs: those of `PhasedModel`.
     """
+
+    given = staticmethod(given)
 
     def __init__(self, image_shape, latent_dim, num_classes=None, /, **kwargs):
         super().__init__(**kwargs)
@@ -58,10 +61,6 @@ class GenerativeModel(PhasedModel):
         if labels is not None:  # run eagerly, JAX leaves them NumPy's
             labels = ops.convert_to_tensor(labels)
         return self.medium.normalized(images), labels
-
-    def given(self, inputs, labels):
-        """What a network takes: `inputs`, or `[inputs, labels]` under a condition."""
-        return inputs if labels is None else [inputs, labels]
 
     def latents_like(self, images, labels=None):
         """As many latents from the prior as there are images, in training."""

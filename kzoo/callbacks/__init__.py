@@ -2,7 +2,8 @@
 
 from kzoo.callbacks.checkpoint import Checkpoint
 from kzoo.callbacks.evaluate import Evaluate
-from kzoo.callbacks.grids import LatentGrid, ReconstructionGrid, SampleGrid, tile
+from kzoo.callbacks.grids import LatentGrid, ReconstructionGrid, SampleGrid
+from kzoo.media import tile
 
 __all__ = [
     "Checkpoint",

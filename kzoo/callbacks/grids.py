@@ -12,7 +12,6 @@ Example:
 """
 
 import importlib.util
-import math
 import pathlib
 import statistics
 import time
@@ -20,37 +19,8 @@ import time
 import keras
 import numpy as np
 
-from kzoo import backend, checks, media
+from kzoo import backend, checks
 from kzoo.files import replacing
-
-LIGHT = 224  # unlike the black and white of images and the gray of untrained ones
-MIN_WIDTH = 500  # in pixels, so that a grid of 8x8 images can be seen
-
-
-def tile(images, columns, gap=2):
-    """Arranges images row by row, with light gaps, and light cells after the last one.
-
-    Args:
-        images: `(n, height, width, channels)` with 1 or 3 channels, uint8 in [0, 255]
-            or float in [0, 1].
-        columns, gap: images in a row, and pixels between neighbours.
-
-    Returns uint8 `(rows * (height + gap) - gap, columns * (width + gap) - gap,
-    channels)`, where `rows` is `n / columns` rounded up.
-    """
-    images = checks.to_numpy(images)
-    if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise ValueError(
-            "Expected images of shape (n, height, width, channels), 1 or 3 channels. "
-            f"Received: {checks.describe(images)}. Add or move the missing axis."
-        )
-    images = np.uint8(media.images_array(images, images.shape[1:]) * 255 + 0.5)
-    missing = -len(images) % checks.positive_int("columns", columns)
-    margins = [(0, missing), (0, gap), (0, gap), (0, 0)]
-    cells = np.pad(images, margins, constant_values=LIGHT)
-    rows = np.concatenate(cells.reshape(-1, columns, *cells.shape[1:]), axis=1)
-    picture = np.concatenate(rows, axis=1)
-    return picture[: len(picture) - gap, : picture.shape[1] - gap]
 
 
 class _Grid(keras.callbacks.Callback):
@@ -79,11 +49,10 @@ class _Grid(keras.callbacks.Callback):
         self._last_epoch = epoch + 1
         if self._last_epoch % self.every:
             return
-        images, columns = self.draw(), self._columns
+        examples = self.draw()
         if not backend.is_chief():
             return
-        zoom = math.ceil(MIN_WIDTH / (columns * images.shape[2]))
-        picture = tile(images.repeat(zoom, axis=1).repeat(zoom, axis=2), columns)
+        picture = self.model.medium.picture(examples, self._columns)
         path = self.folder / f"epoch_{self._last_epoch:04d}.png"
         with replacing(path) as partial:
             keras.utils.save_img(partial, picture, scale=False, compress_level=1)
@@ -176,25 +145,13 @@ class ReconstructionGrid(_Grid):
                 "ReconstructionGrid expected a model with `reconstruct`. Received: "
                 f"{checks.title(self.model)}. Use SampleGrid, which needs no encoder."
             )
-        images = media.images_array(self.images[:64], self.model.image_shape)
+        images = self.model.medium.array(self.images[:64])
         labels = self.labels[:64] if np.ndim(self.labels) else self.labels
         return images, labels, min(self.columns, len(images))
 
     def draw(self):
         outputs = self.model.reconstruct(self._inputs, labels=self._labels)
-        return interleave(self._inputs, outputs, self._columns)
-
-
-def interleave(images, outputs, columns):
-    """Rows of `columns` images, each above the row of outputs, light at the end.
-
-    Both float in [0, 1], up to rounding, of shape `(n, height, width, channels)`.
-    """
-    pair = np.stack([images, np.clip(outputs, 0, 1)])
-    margins = [(0, 0), (0, -len(images) % columns), *[(0, 0)] * 3]
-    pair = np.pad(pair, margins, constant_values=LIGHT / 255)
-    rows = pair.reshape(2, -1, columns, *images.shape[1:]).swapaxes(0, 1)
-    return rows.reshape(-1, *images.shape[1:])
+        return self.model.medium.pairs(self._inputs, outputs, self._columns)
 
 
 class LatentGrid(_Grid):

@@ -2,8 +2,8 @@
 
 The generator is given a label. The discriminator is not: it has to tell it, beside
 telling real from fake, and both networks are trained to have it told right. Differs
-from the paper: DCGAN's networks, no dropout, and the generator's part of the game is
-the non-saturating one.
+from the paper: DCGAN's networks, no dropout, and the non-saturating loss for the
+generator.
 """
 
 import keras

@@ -10,7 +10,6 @@ from keras import ops
 
 from kzoo import checks, config
 from kzoo.models.gan import GAN
-from kzoo.models.sagan import attention_height
 from kzoo.networks.architectures import GAN_NETWORKS
 from kzoo.networks.biggan import BigGANNetworks, kernels
 from kzoo.networks.blocks import GANNetworks
@@ -29,8 +28,7 @@ class BigGAN(GAN):
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents, a multiple of the number of widths. None means 20
             for each width, as in the paper.
-        architecture: of both networks. None means `biggan_networks(image_shape)`, with
-            self-attention as in `SAGAN`.
+        architecture: of both networks. None means `BigGANNetworks(attention="auto")`.
         orthogonal_weight: what `orthogonality` is multiplied by and added to the
             generator's loss; it makes the generator fit for truncated latents.
         loss, discriminator_steps: as in `GAN`.
@@ -66,7 +64,7 @@ class BigGAN(GAN):
     ):
         checks.has_classes("BigGAN", num_classes)
         if architecture is None:
-            architecture = biggan_networks(image_shape)
+            architecture = BigGANNetworks(attention="auto")
         architecture = config.part(
             "architecture", architecture, GANNetworks, GAN_NETWORKS
         )
@@ -98,12 +96,6 @@ class BigGAN(GAN):
         penalty = sum(map(off_diagonal, kernels(self.generator)), ops.zeros(()))
         loss = loss + self.orthogonal_weight * penalty
         return loss, {**logs, "orthogonality": penalty}
-
-
-def biggan_networks(image_shape, widths=None, **settings):
-    """`BigGANNetworks` with self-attention where SAGAN has it."""
-    settings = {"attention": attention_height(image_shape)} | settings
-    return BigGANNetworks(widths, **settings)
 
 
 def off_diagonal(kernel):

@@ -4,9 +4,9 @@ Part of the latents, the codes, can be read off the images: a network Q, which s
 the discriminator's body, guesses them, and both networks maximise a lower bound of the
 mutual information of codes and images. A code comes to mean something, such as the
 digit or its slant, without labels. Differs from the paper: DCGAN's networks, which
-lack its dense layers of 1024 units (widths=(128, 64) are its others for MNIST), slopes
-of 0.2 in leaky ReLU, and normal noise; Q's normal distributions have unit variance, as
-in the authors' code.
+lack its dense layers of 1024 units (`DCGANNetworks((128, 64))` has its others for
+MNIST), slopes of 0.2 in leaky ReLU, and normal noise; Q's normal distributions have
+unit variance, as in the authors' code.
 """
 
 import math

@@ -8,7 +8,7 @@ learning rate in place of more steps.
 from keras.optimizers import Adam
 
 from kzoo.models.gan import GAN
-from kzoo.networks.resnet import ResNetNetworks
+from kzoo.networks.resnet import sagan_networks
 
 
 def SAGAN(
@@ -29,7 +29,8 @@ def SAGAN(
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: number of latents.
-        architecture: of both networks. None means `sagan_networks(image_shape)`.
+        architecture: of both networks, as in `GAN`. None means
+            `kzoo.networks.sagan_networks()`.
         loss: as in `GAN`.
         optimizers: of `compile()`. None means the paper's: Adam at 4e-4 for the
             discriminator and 1e-4 for the generator, beta_1 = 0.
@@ -51,36 +52,9 @@ def SAGAN(
     return GAN(
         image_shape,
         latent_dim,
-        architecture or sagan_networks(image_shape),
+        sagan_networks() if architecture is None else architecture,
         loss,
         optimizers=optimizers or paper,
         name=name,
         **kwargs,
     )
-
-
-def sagan_networks(image_shape, widths=None, attention=None):
-    """`ResNetNetworks` with spectral normalisation in both networks, and attention.
-
-    Args:
-        image_shape: `(height, width, channels)`.
-        widths: as in `ResNetNetworks`.
-        attention: height of the maps with self-attention. None means the largest of at
-            most 32 that is a half, a quarter and so on of the images': 32 for 128
-            pixels, as in the paper, 16 for 32 and 14 for 28.
-    """
-    return ResNetNetworks(
-        widths,
-        normalization="spectral",
-        conditioning="projection",
-        attention=attention or attention_height(image_shape),
-        generator_normalization="spectral",
-    )
-
-
-def attention_height(image_shape):
-    """The first of the halves of the images' height that is at most 32."""
-    height = image_shape[0] // 2
-    while height > 32:
-        height //= 2
-    return height

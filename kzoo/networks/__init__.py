@@ -14,7 +14,7 @@ from kzoo.networks.cgan import CGANNetworks
 from kzoo.networks.dcgan import DCGANNetworks
 from kzoo.networks.mlp import MLPNetworks
 from kzoo.networks.r3gan import R3GANNetworks
-from kzoo.networks.resnet import ResNetNetworks
+from kzoo.networks.resnet import ResNetNetworks, sagan_networks
 from kzoo.networks.stylegan import StyleGANNetworks
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "R3GANNetworks",
     "ResNetNetworks",
     "StyleGANNetworks",
+    "sagan_networks",
 ]

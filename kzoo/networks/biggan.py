@@ -14,6 +14,7 @@ from kzoo import checks
 from kzoo.layers import BatchNormalization, Conv2D
 from kzoo.networks.blocks import (
     attended,
+    attention_height,
     check_attention,
     halved,
     network,
@@ -33,7 +34,7 @@ class BigGANNetworks(ResNetNetworks):
     Args:
         widths: channels of the stem and of each resolution after it. None means
             `resnet_widths`, the paper's with ch = 64 for 128 pixels.
-        attention: height of the maps with self-attention, or None.
+        attention: as in `ResNetNetworks`.
         embedding_dim: size of the embedding of a label.
         normalization: of the discriminator, as in `ResNetNetworks`.
     """
@@ -45,7 +46,8 @@ class BigGANNetworks(ResNetNetworks):
         self.embedding_dim = checks.positive_int("embedding_dim", embedding_dim)
 
     def generator(self, image_shape, latent_dim, num_classes=None):
-        widths, attention = self.widths_for(image_shape), self.attention
+        widths = self.widths_for(image_shape)
+        attention = attention_height(self.attention, image_shape)
         check_chunks(latent_dim, widths)
         height, width = halved(image_shape, len(widths) - 1, "resnet")
         latents = keras.Input((latent_dim,), name="latents")

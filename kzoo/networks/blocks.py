@@ -111,6 +111,20 @@ def normalized(layer, normalization):
     return layer
 
 
+def attention_height(attention, image_shape):
+    """Height of the maps with self-attention: `attention`, or what `"auto"` means.
+
+    That is the largest of at most 32 that is a half, a quarter and so on of the
+    images': 32 for 128 pixels, as in SAGAN's paper, 16 for 32 and 14 for 28.
+    """
+    if attention != "auto":
+        return attention
+    height = image_shape[0] // 2
+    while height > 32:
+        height //= 2
+    return height
+
+
 def attended(x, attention, normalization):
     """Self-attention after maps of the height `attention`, where there are such."""
     if x.shape[1] != attention:
@@ -133,6 +147,11 @@ def check_attention(attention, network):
             f"which the {network.name} does not have. Pass another, or more widths."
         )
     return network
+
+
+def given(inputs, labels):
+    """What a network takes: `inputs`, or `[inputs, labels]` under a condition."""
+    return inputs if labels is None else [inputs, labels]
 
 
 def network(inputs, outputs, name):

@@ -16,6 +16,7 @@ from kzoo.networks.blocks import (
     NORMALIZATIONS,
     GANNetworks,
     attended,
+    attention_height,
     check_attention,
     halved,
     halved_sizes,
@@ -46,7 +47,8 @@ class DCGANNetworks(GANNetworks):
             latents and images, or by `"projection"` (arXiv:1802.05637): conditional
             batch normalisation, and an inner product of features and embedded label.
         attention: height of the hidden maps, half the images' or less, after which
-            both networks have self-attention (arXiv:1805.08318), or None.
+            both networks have self-attention (arXiv:1805.08318), or None. `\"auto\"`
+            means `attention_height`, 32 or less.
         minibatch_stddev: whether the discriminator sees how much the images of a group
             of four differ (arXiv:1710.10196, section 3).
     """
@@ -70,6 +72,7 @@ class DCGANNetworks(GANNetworks):
         return dcgan_widths(image_shape)
 
     def generator(self, image_shape, latent_dim, num_classes=None):
+        attention = attention_height(self.attention, image_shape)
         widths, conditioning = self.widths_for(image_shape), self.conditioning
         height, width = halved(image_shape, len(widths), "dcgan")
         latents = keras.Input((latent_dim,), name="latents")
@@ -83,10 +86,10 @@ class DCGANNetworks(GANNetworks):
 
         x = layers.Dense(height * width * widths[0], use_bias=False, **dcgan_init())(x)
         x = layers.Reshape((height, width, widths[0]))(x)
-        x = attended(layers.ReLU()(normalize(x)), self.attention, None)
+        x = attended(layers.ReLU()(normalize(x)), attention, None)
         for width in widths[1:]:
             x = Conv2DTranspose(width, 4, 2, "same", use_bias=False, **dcgan_init())(x)
-            x = attended(layers.ReLU()(normalize(x)), self.attention, None)
+            x = attended(layers.ReLU()(normalize(x)), attention, None)
         x = Conv2DTranspose(
             image_shape[-1],
             4,
@@ -98,9 +101,10 @@ class DCGANNetworks(GANNetworks):
         )(x)
         images = layers.Rescaling(0.5, 0.5, dtype="float32")(x)
         generator = network([latents, *label_inputs], images, "generator")
-        return check_attention(self.attention, generator)
+        return check_attention(attention, generator)
 
     def discriminator(self, image_shape, num_classes=None):
+        attention = attention_height(self.attention, image_shape)
         widths, normalization = self.widths_for(image_shape), self.normalization
         normalize = {"batch": batch_norm, "layer": layer_norm}.get(normalization)
         halved(image_shape, len(widths), "dcgan")
@@ -113,7 +117,7 @@ class DCGANNetworks(GANNetworks):
             conv = Conv2D(width, 4, 2, "same", use_bias=bias, **dcgan_init())
             x = normalized(conv, normalization)(x)
             x = layers.LeakyReLU(0.2)(normal()(x) if normal else x)
-            x = attended(x, self.attention, normalization)
+            x = attended(x, attention, normalization)
         x = MinibatchStandardDeviation()(x) if self.minibatch_stddev else x
         features = layers.Flatten(dtype="float32")(x)
         last = layers.Dense(1, dtype="float32", **dcgan_init())
@@ -121,7 +125,7 @@ class DCGANNetworks(GANNetworks):
         if label_inputs and self.conditioning == "projection":
             logits += projection(features, *label_inputs, num_classes, normalization)
         discriminator = network([images, *label_inputs], logits, "discriminator")
-        return check_attention(self.attention, discriminator)
+        return check_attention(attention, discriminator)
 
 
 def dcgan_widths(image_shape):

@@ -118,8 +118,3 @@ def density_layers(features, latent_dim, mean="glorot_uniform", log_var=0.0):
         dtype="float32",
     )
     return [means(features), log_vars(features)]
-
-
-def given(inputs, labels):
-    """What a network takes: `inputs`, or `[inputs, labels]` under a condition."""
-    return inputs if labels is None else [inputs, labels]

@@ -11,12 +11,11 @@ from keras import layers, ops
 
 from kzoo import checks
 from kzoo.networks.autoencoder import parameters_shape, with_scale
-from kzoo.networks.blocks import network, vector_and_label
+from kzoo.networks.blocks import given, network, vector_and_label
 from kzoo.networks.hierarchy import (
     HierarchyNetworks,
     TopDown,
     density_layers,
-    given,
 )
 from kzoo.networks.mlp import normalize
 from kzoo.parts.densities import normal_draw

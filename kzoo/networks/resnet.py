@@ -20,6 +20,7 @@ from kzoo.networks.blocks import (
     NORMALIZATIONS,
     GANNetworks,
     attended,
+    attention_height,
     check_attention,
     halved,
     halved_sizes,
@@ -47,7 +48,8 @@ class ResNetNetworks(GANNetworks):
             layer (arXiv:1802.05957); or None.
         conditioning: how labels enter, where there are any, as in `DCGANNetworks`.
         attention: height of the hidden maps, half the images' or less, after which
-            both networks have self-attention (arXiv:1805.08318), or None. Where several
+            both networks have self-attention (arXiv:1805.08318), or None. `\"auto\"`
+            means `attention_height`, 32 or less. Where several
             of the discriminator's blocks put out such maps, after the first of them.
         minibatch_stddev: whether the discriminator sees how much the images of a group
             of four differ (arXiv:1710.10196, section 3).
@@ -78,6 +80,7 @@ class ResNetNetworks(GANNetworks):
         return resnet_widths(image_shape)
 
     def generator(self, image_shape, latent_dim, num_classes=None):
+        attention = attention_height(self.attention, image_shape)
         widths, kernels = self.widths_for(image_shape), self.generator_normalization
         height, width = halved(image_shape, len(widths) - 1, "resnet")
         latents = keras.Input((latent_dim,), name="latents")
@@ -90,10 +93,10 @@ class ResNetNetworks(GANNetworks):
 
         x = normalized(layers.Dense(height * width * widths[0]), kernels)(x)
         x = layers.Reshape((height, width, widths[0]))(x)
-        x = attended(x, self.attention, kernels)
+        x = attended(x, attention, kernels)
         for width in widths[1:]:
             x = up_block(x, width, normalize, kernels)
-            x = attended(x, self.attention, kernels)
+            x = attended(x, attention, kernels)
         x = layers.ReLU()(batch_norm()(x))
         x = normalized(
             Conv2D(image_shape[-1], 3, padding="same", dtype="float32"), kernels
@@ -101,9 +104,10 @@ class ResNetNetworks(GANNetworks):
         x = layers.Activation("tanh", dtype="float32")(x)
         images = layers.Rescaling(0.5, 0.5, dtype="float32")(x)
         generator = network([latents, *label_inputs], images, "generator")
-        return check_attention(self.attention, generator)
+        return check_attention(attention, generator)
 
     def discriminator(self, image_shape, num_classes=None):
+        attention = attention_height(self.attention, image_shape)
         widths, normalization = self.widths_for(image_shape), self.normalization
         halved(image_shape, len(widths) - 1, "resnet")
         images = keras.Input(image_shape, name="images")
@@ -112,14 +116,31 @@ class ResNetNetworks(GANNetworks):
         for i, (width, halves) in enumerate(discriminator_blocks(image_shape, widths)):
             height = x.shape[1]
             x = down_block(x, width, halves, normalization, first=i == 0)
-            x = attended(x, self.attention, normalization) if x.shape[1] < height else x
+            x = attended(x, attention, normalization) if x.shape[1] < height else x
         x = MinibatchStandardDeviation()(x) if self.minibatch_stddev else x
         features = ops.sum(layers.ReLU(dtype="float32")(x), axis=(1, 2))
         logits = normalized(layers.Dense(1, dtype="float32"), normalization)(features)
         if label_inputs and self.conditioning == "projection":
             logits += projection(features, *label_inputs, num_classes, normalization)
         discriminator = network([images, *label_inputs], logits, "discriminator")
-        return check_attention(self.attention, discriminator)
+        return check_attention(attention, discriminator)
+
+
+def sagan_networks(widths=None, attention="auto"):
+    """SAGAN's `ResNetNetworks` (Zhang et al., arXiv:1805.08318, section 4).
+
+    Spectral normalisation in both networks, labels by projection, and self-attention.
+
+    Args:
+        widths, attention: as in `ResNetNetworks`.
+    """
+    return ResNetNetworks(
+        widths,
+        normalization="spectral",
+        conditioning="projection",
+        attention=attention,
+        generator_normalization="spectral",
+    )
 
 
 def resnet_widths(image_shape):

@@ -15,13 +15,14 @@ from kzoo import checks
 from kzoo.layers import Conv2D
 from kzoo.networks.autoencoder import parameters_shape, with_scale
 from kzoo.networks.blocks import (
+    given,
     halved,
     image_and_label,
     network,
     of_width,
     vector_and_label,
 )
-from kzoo.networks.hierarchy import HierarchyNetworks, TopDown, density_layers, given
+from kzoo.networks.hierarchy import HierarchyNetworks, TopDown, density_layers
 
 
 @keras.saving.register_keras_serializable("kzoo")

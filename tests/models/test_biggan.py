@@ -17,9 +17,10 @@ from conftest import wave
 from keras import ops
 
 from kzoo.models import BigGAN
-from kzoo.models.biggan import biggan_networks, off_diagonal
+from kzoo.models.biggan import off_diagonal
 from kzoo.networks import BigGANNetworks
 from kzoo.networks.biggan import conditional_batch_norm, kernels
+from kzoo.networks.blocks import attention_height
 from kzoo.parts import Hinge
 
 MAKE = {
@@ -27,7 +28,7 @@ MAKE = {
         BigGAN(
             (8, 8, 1),
             4,
-            biggan_networks((8, 8, 1), (8, 4), embedding_dim=3),
+            BigGANNetworks((8, 4), "auto", embedding_dim=3),
             discriminator_steps=1,
             num_classes=3,
         )
@@ -51,9 +52,9 @@ def trainable(network):
 @pytest.mark.one_backend
 def test_size_is_that_of_stem_blocks_and_shared_embedding():
     classes, shared, chunk, widths = 10, 128, 20, (64, 32, 16)
-    networks = biggan_networks((28, 28, 1), widths)
+    networks = BigGANNetworks(widths, "auto")
     model = BigGAN((28, 28, 1), architecture=networks, num_classes=classes)
-    assert model.latent_dim == 3 * chunk and model.architecture.attention == 14
+    assert model.latent_dim == 3 * chunk and attention_height("auto", (28, 28, 1)) == 14
     expected = classes * shared + (chunk + 1) * 7 * 7 * 64  # embedding and stem
     for inside, outside in itertools.pairwise(widths):
         expected += 9 * inside * outside + 9 * outside**2 + inside * outside
@@ -84,7 +85,7 @@ def test_off_diagonal_is_that_of_equation_3():
 def test_the_penalty_is_added_to_the_generators_loss():
     losses = []
     for weight in 0.0, 0.5:
-        networks = biggan_networks((8, 8, 1), (4, 4))
+        networks = BigGANNetworks((4, 4), "auto")
         model = BigGAN((8, 8, 1), 4, networks, orthogonal_weight=weight, num_classes=2)
         with_fixed_noise(with_fixed_vectors(model))
         for i, variable in enumerate(v for v in model.variables if len(v.shape) > 1):
@@ -135,7 +136,7 @@ def test_truncation_cuts_the_latents_off():
 
 def test_the_papers_defaults():
     model = BigGAN((4, 4, 1), num_classes=2)
-    assert model.architecture == BigGANNetworks(attention=2)
+    assert model.architecture == BigGANNetworks(attention="auto")
     assert (model.loss, model.discriminator_steps) == (Hinge(), 2)
     for name, rate in {"discriminator": 2e-4, "generator": 5e-5}.items():
         optimizer = model.default_optimizer()[name]

@@ -6,11 +6,11 @@ from conformance import check_golden, check_model, check_paper, with_fixed_vecto
 
 from kzoo.layers import SelfAttention, SpectralNormalization
 from kzoo.models import SAGAN
-from kzoo.models.sagan import attention_height, sagan_networks
-from kzoo.networks import ResNetNetworks
+from kzoo.networks import ResNetNetworks, sagan_networks
+from kzoo.networks.blocks import attention_height
 from kzoo.parts import Hinge
 
-NARROW = sagan_networks((8, 8, 1), (8, 4))
+NARROW = sagan_networks((8, 4))
 MAKE = {
     "projection": lambda: with_fixed_vectors(SAGAN((8, 8, 1), 3, NARROW, num_classes=3))
 }
@@ -30,9 +30,9 @@ def test_every_backend_trains_alike(golden):
     [((128, 128, 3), 32), ((64, 48, 3), 32), ((32, 32, 3), 16), ((28, 28, 1), 14)],
 )
 def test_attention_is_where_the_paper_has_it(shape, height):
-    assert attention_height(shape) == height
+    assert attention_height("auto", shape) == height
     widths = [8] * (2 + (shape[0] > 32) + (shape[0] > 64))
-    model = SAGAN(shape, 4, sagan_networks(shape, widths))
+    model = SAGAN(shape, 4, sagan_networks(widths))
     for network in model.generator, model.discriminator:
         layers = [x for x in network.layers if isinstance(x, SelfAttention)]
         assert [layer.input.shape[1] for layer in layers] == [height]
@@ -60,7 +60,7 @@ def test_the_papers_defaults():
     assert model.architecture == ResNetNetworks(
         normalization="spectral",
         conditioning="projection",
-        attention=2,
+        attention="auto",
         generator_normalization="spectral",
     )
 

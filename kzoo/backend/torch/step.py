@@ -24,7 +24,7 @@ DEPENDS_ON_VALUES = (
 NOT_COMPILED = (
     "jit_compile=True has no effect on {}: its operations depend on values, such as a "
     "penalty that is left out in some steps or numbers from keras.random. Leave "
-    "jit_compile out, or penalty_every at 1, or draw by model.noise."
+    "jit_compile out, or the penalty's `every` at 1, or draw by model.noise."
 )
 NOT_TRACED = (
     "{} could not be traced into a graph of tensor operations ({}: {}). Training goes "
