@@ -38,7 +38,7 @@ class GroupedBound(Bound):
         self.groups = checks.positive_int("groups", groups)
 
     def __call__(self, log_weights):
-        samples = log_weights.shape[-1] // self.groups
+        samples = ops.shape(log_weights)[-1] // self.groups
         shape = (-1, self.groups, samples)
         return ops.mean(log_mean_exp(ops.reshape(log_weights, shape)))
 

@@ -84,6 +84,7 @@ def test_at_the_end_of_their_range_they_are_iwae(make, same):
     assert ours == pytest.approx(other, rel=1e-5)
 
 
+@pytest.mark.every_backend
 def test_each_network_has_its_bound():
     """The encoder's is looser."""
     model = compiled(MAKE["piwae"])
