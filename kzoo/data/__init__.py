@@ -53,8 +53,8 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
             `"mnist:3.0.1"`, `"lsun/bedroom"`.
             If a folder has a sub-folder `train` or `test`, its sub-folders are splits.
             Sub-folders of a split are classes, numbered in sorted order over all
-            splits. Hidden files, and those whose suffix Pillow does not know, are
-            ignored.
+            splits; what lies deeper belongs to its class. Hidden and system files and
+            folders are ignored, and files that are no images.
         split: The split's name; for TFDS also its slices, such as `"train[:10%]"`.
         image_size: `None`, one int for a square, or `(height, width)`. Images are
             cropped to this aspect ratio around their centre, then resized with
@@ -67,15 +67,17 @@ def load(name="digits", split="train", image_size=None, limit=None, data_dir=Non
     Returns:
         `(images, labels)`, both writable. `images` is uint8 in [0, 255], for mixtures
         float32 in [0, 1], of shape `(n, height, width, channels)`. The channels are
-        the set's own; of a folder, 1 if all its images are gray and 3 otherwise,
-        without alpha. `labels` is int32 of shape `(n,)`, or `None` for a set without
-        one class an image.
+        the set's own, without alpha; of a folder, 1 if all its images are gray and 3
+        otherwise. Images are upright as Exif says, on white where they are transparent,
+        and in sRGB; of an animation it is the first frame. `labels` is int32 of shape
+        `(n,)`, or `None` for a set without one class an image.
 
     Raises:
         DatasetNotFound: no such folder or set, or it is not prepared. Nothing is ever
             downloaded: the message has the command that does.
         ValueError: a bad argument, an unknown split, no images, images of different
-            sizes without `image_size`, or an unreadable image.
+            sizes without `image_size`, a class without images in every split, or an
+            image that is unreadable, has pixels of unknown range, or has several pages.
         ImportError: only TFRecord files are there, and TensorFlow is not installed.
             Where it is, reading them starts TensorFlow (on the GPU, if it sees one).
 

@@ -11,7 +11,7 @@ import numpy as np
 from kzoo import files
 from kzoo.data.source import digest
 
-CACHE_FORMAT = 1  # to be changed whenever the same source would be decoded differently
+CACHE_FORMAT = 2  # to be changed whenever the same source would be decoded differently
 
 
 def path_of(source, identity, image_size, limit):

@@ -9,6 +9,8 @@ from concurrent import futures
 
 import numpy as np
 
+from kzoo.data import pictures
+
 PROGRESS_AFTER = 1  # second; before that a progress bar cannot be read
 
 
@@ -80,7 +82,7 @@ def pixels(mode, image_size, where, encoded, label):
         Unreadable: if it cannot be decoded.
     """
     with opened(encoded, where) as image:
-        image = _converted(image, mode)
+        image = pictures.convert(image, mode)
         array = np.asarray(_fitted(image, image_size) if image_size else image)
     return where, array.reshape(*array.shape[:2], -1), label
 
@@ -96,21 +98,16 @@ def opened(encoded, where):
         if isinstance(encoded, np.ndarray):
             yield Image.fromarray(encoded)
         else:
-            file = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
-            with Image.open(file) as image:
+            is_bytes = isinstance(encoded, bytes)
+            # Not by its path: Pillow then maps TIFFs that lie on their side wrongly.
+            with (
+                io.BytesIO(encoded) if is_bytes else open(encoded, "rb") as file,
+                Image.open(file) as image,
+            ):
                 yield image
     except Exception as error:  # Pillow's formats raise all sorts of them
-        raise Unreadable(f"{where} ({error})") from error
-
-
-def _converted(image, mode):
-    from PIL import Image
-
-    if image.mode in ("I", "F"):
-        raise ValueError("its pixels have 32 bits, of unknown range")
-    if image.mode.startswith("I;16"):  # which Pillow would clip, not scale
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image if image.mode == mode else image.convert(mode)
+        reason = pictures.why_unreadable(encoded, error)
+        raise Unreadable(f"{where} ({reason})") from error
 
 
 def _fitted(image, size):

@@ -170,7 +170,7 @@ def _checked_features(features, name):
             f"Expected a set with a feature 'image' of uint8 images. Received: {name} "
             f"with the features {', '.join(features)}."
         )
-    mode = {1: "L", 2: "LA", 4: "RGBA"}.get(image.shape[-1], "RGB")
+    mode = "L" if image.shape[-1] in (1, 2) else "RGB"
     label = features.get("label")
     scalar = isinstance(label, tfds.features.Tensor) and label.shape == ()
     return mode, scalar and np.issubdtype(label.np_dtype, np.integer)

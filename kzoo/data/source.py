@@ -27,7 +27,7 @@ class Encoded(NamedTuple):
     """
 
     count: int
-    mode: str  # the Pillow mode that every image is converted to
+    mode: str  # that every image is converted to, "L" or "RGB"
     labelled: bool
     examples: Iterator  # in the order of the split
     pick: Callable | None = None  # of indices, to a list of examples
@@ -55,5 +55,9 @@ def digest(*parts):
 
 
 def stamp(path):
-    stat = os.stat(path)
-    return str(path), stat.st_size, stat.st_mtime_ns
+    """What differs once a file has changed, even if its date was set back."""
+    try:
+        stat = os.stat(path)
+    except FileNotFoundError:  # a link to nothing, which is said when it is decoded
+        return str(path), None
+    return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

@@ -70,7 +70,7 @@ def stream(
 
     Returns:
         A `Stream`, to be passed to `fit`, `evaluate` or a loop over batches. Images are
-        uint8 `(batch, height, width, channels)` in [0, 255], labels int32 `(batch,)`.
+        uint8 `(batch, height, width, channels)`, as of `load`, labels int32 `(batch,)`.
 
     Raises:
         DatasetNotFound: as `load`.
