@@ -1,5 +1,8 @@
 """What users pass in, checked once, with errors that say what to change."""
 
+import math
+import numbers
+import operator
 import re
 
 import keras
@@ -28,13 +31,67 @@ def positive_int(argument, value):
 
 
 def whole_number(argument, value, least=0):
-    """Raises a `ValueError` unless `value` is a whole number of at least `least`."""
-    if not isinstance(value, int | np.integer) or value < least:
+    """Raises a `ValueError` unless `value` is a whole number of at least `least`.
+
+    No bool, though Python counts them among the whole numbers. Returns an int.
+    """
+    if not _is_number(value, numbers.Integral) or value < least:
         raise ValueError(
             f"Expected {argument} to be a whole number of at least {least}. "
             f"Received: {argument}={value!r}."
         )
     return int(value)
+
+
+def number(argument, value, least=None, above=None, most=None, below=None):
+    """Raises a `ValueError` unless `value` is a finite number in this range.
+
+    Args:
+        argument: what the user passed it as.
+        value: an int or float, Python's or NumPy's; no bool, string or tensor.
+        least, most: bounds that belong to the range, or None.
+        above, below: bounds that do not, or None.
+
+    Returns:
+        An int or a float.
+    """
+    bounds = (
+        ("of at least", least, operator.ge),
+        ("above", above, operator.gt),
+        ("of at most", most, operator.le),
+        ("below", below, operator.lt),
+    )
+    bounds = [bound for bound in bounds if bound[1] is not None]
+    known = _is_number(value, numbers.Real) and math.isfinite(value)
+    if known and all(inside(value, bound) for _, bound, inside in bounds):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    told = " and".join(f" {words} {bound}" for words, bound, _ in bounds)
+    if least is not None and most is not None:
+        told = f" from {least} to {most}"
+    raise ValueError(
+        f"Expected {argument} to be a finite number{told}. "
+        f"Received: {argument}={value!r}."
+    )
+
+
+def probability(argument, value):
+    """Raises a `ValueError` unless `value` is a number from 0 to 1; returns it."""
+    return number(argument, value, least=0, most=1)
+
+
+def positive_ints(argument, values):
+    """Returns `values`, several or one, as a tuple of positive ints, at least one."""
+    values = tuple(values) if hasattr(values, "__iter__") else (values,)
+    if not values:
+        raise ValueError(
+            f"Expected at least one number in {argument}. Received: {argument}=()."
+        )
+    return tuple(positive_int(f"every number in {argument}", n) for n in values)
+
+
+def _is_number(value, kind):
+    """Whether a number of Python or NumPy is of the kind, which no bool is here."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def has_classes(model, num_classes):

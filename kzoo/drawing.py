@@ -232,6 +232,7 @@ def save_animation(images, path, fps=20):
     """Writes images `(n, h, w, c)` as a GIF that plays over and over."""
     from PIL import Image
 
+    checks.number("fps", fps, above=0)
     zoom = math.ceil(MIN_SIDE / min(images.shape[1:3]))
     frames = [
         Image.fromarray(f.squeeze()) for f in media.enlarged(to_bytes(images), zoom)

@@ -36,6 +36,7 @@ def show(images, columns=None):
     Raises:
         ValueError: for another shape or dtype, no images, or values out of range.
     """
+    columns = None if columns is None else checks.positive_int("columns", columns)
     images = checks.to_numpy(images)
     if images.ndim == 3:
         images = images[None]

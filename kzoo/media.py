@@ -182,6 +182,7 @@ def tile(images, columns, gap=2):
             f"Received: {checks.describe(images)}. Add or move the missing axis."
         )
     images = np.uint8(images_array(images, images.shape[1:]) * 255 + 0.5)
+    gap = checks.whole_number("gap", gap)
     missing = -len(images) % checks.positive_int("columns", columns)
     margins = [(0, missing), (0, gap), (0, gap), (0, 0)]
     cells = np.pad(images, margins, constant_values=LIGHT)

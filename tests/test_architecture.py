@@ -23,7 +23,7 @@ ALLOWED = {
     "optimizers": {"backend"},
     "config": {"checks", "optimizers"},
     "media": {"checks"},
-    "layers": {"backend"},
+    "layers": {"backend", "checks"},
     "parts": {"backend", "checks", "config", "layers"},
     "networks": {"checks", "config", "layers", "media", "parts"},
     "samplers": {"checks", "networks", "parts"},

@@ -75,6 +75,7 @@ class AutoencoderModel(GenerativeModel):
         if kind is None:
             return self._set_sampler(None)
         checks.one_of("kind", kind, samplers.KINDS)
+        checks.whole_number("seed", seed)
         self.medium.check_batch(images)
         images = self.medium.array(images)
         shape = len(images), self.latent_dim

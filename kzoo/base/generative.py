@@ -76,6 +76,7 @@ class GenerativeModel(PhasedModel):
 
         `truncation` and `labels` as in `sample`.
         """
+        checks.positive_int("n", n)
         source = self.latent_source
         normal = normal_numbers((n, source.size), seed)
         if truncation is not None:
@@ -97,6 +98,7 @@ class GenerativeModel(PhasedModel):
         """
         checks.positive_int("n", n)
         seed = np.random.randint(2**31) if seed is None else seed
+        checks.whole_number("seed", seed)
         labels = self.draw_labels(n, seed, labels)
         return self.generate(self.draw_latents(n, seed, truncation, labels), labels)
 
@@ -164,6 +166,8 @@ class GenerativeModel(PhasedModel):
 
 def normal_numbers(shape, seed=None):
     """Standard normal float32 numbers, the same for a seed on every backend."""
+    if seed is not None:
+        checks.whole_number("seed", seed)
     return _generator(seed).standard_normal(shape, "float32")
 
 

@@ -67,6 +67,7 @@ class LikelihoodModel(AutoencoderModel):
         At most about `rows` latents are decoded at a time.
         """
         checks.positive_int("samples", samples)
+        checks.whole_number("seed", seed)
         self.medium.check_values(images)
         labels = None if labels is None else np.asarray(labels)
         checks.check_labels(labels, self.num_classes)

@@ -52,7 +52,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.path = pathlib.Path(path)
         if self.path.suffix != ".keras":
             raise ValueError(f"Expected path to end in .keras. Received: path={path}.")
-        self.resume, self.seed = resume, seed
+        self.resume, self.seed = resume, checks.whole_number("seed", seed)
 
     def on_train_begin(self, logs=None):
         self.past = {}

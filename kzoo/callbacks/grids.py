@@ -93,7 +93,7 @@ class SampleGrid(_Grid):
         log_dir=None,
     ):
         super().__init__(folder, labels, every, log_dir)
-        self.latents, self.seed = latents, seed
+        self.latents, self.seed = latents, checks.whole_number("seed", seed)
         self.rows, self.columns = checks.positive_int("rows", rows), columns
         if columns is not None:
             checks.positive_int("columns", columns)

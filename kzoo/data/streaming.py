@@ -93,16 +93,21 @@ def stream(
         )
     image_size = finding.checked_size(image_size)
     limit = checks.whole_number("corrupt_limit", corrupt_limit)
+    batch_size = checks.positive_int("batch_size", batch_size)
+    workers = checks.whole_number("workers", workers)
+    seed = checks.whole_number("seed", seed)
+    if steps_per_epoch is not None:
+        checks.positive_int("steps_per_epoch", steps_per_epoch)
     encoded = finding.find(name, split, data_dir).read()
     if labels and not encoded.labelled:
         raise ValueError(
             "Expected a set with one class an image, as labels=True. "
             f"Received: {name}, split {split!r}, without. Leave labels out."
         )
-    seed = checks.whole_number("seed", seed) if shuffle else None
+    seed = seed if shuffle else None
     shard = backend.data_shard() if shard is None else shard
     count = _images_a_process(shard, encoded.count)
-    own_size = _own_batch_size(checks.positive_int("batch_size", batch_size), shard)
+    own_size = _own_batch_size(batch_size, shard)
     plan = readers.Plan(count, own_size, drop_remainder, seed, shard)
     if not plan.steps:
         raise ValueError(
@@ -110,11 +115,10 @@ def stream(
             f" Received: {plan.count}."
         )
     steps = plan.steps if steps_per_epoch is None else steps_per_epoch
-    steps = checks.positive_int("steps_per_epoch", steps)
     decode = functools.partial(decoding.pixels, encoded.mode, image_size)
     place, image = _first_readable(decode, encoded.examples, limit)
     assemble = functools.partial(readers.assemble, decode, (image.shape, place), labels)
-    reader = _reader(plan, encoded, assemble, checks.whole_number("workers", workers))
+    reader = _reader(plan, encoded, assemble, workers)
     return Stream(reader, steps, image.shape, plan.count, limit, shard)
 
 

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from kzoo import checks
 from kzoo.layers.normalization import SpectralNormalization
 
 
@@ -29,7 +30,8 @@ class SelfAttention(keras.layers.Layer):
 
     def __init__(self, spectral=False, reduction=8, **kwargs):
         super().__init__(**kwargs)
-        self.spectral, self.reduction = spectral, reduction
+        self.spectral = spectral
+        self.reduction = checks.positive_int("reduction", reduction)
 
     def build(self, input_shape):
         channels = input_shape[-1]

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from kzoo import checks
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class MinibatchStandardDeviation(keras.layers.Layer):
@@ -34,7 +36,7 @@ class MinibatchStandardDeviation(keras.layers.Layer):
 
     def __init__(self, group_size=4, **kwargs):
         super().__init__(**kwargs)
-        self.group_size = group_size
+        self.group_size = checks.positive_int("group_size", group_size)
         self.built = True  # it has no weights
 
     def call(self, inputs):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from kzoo import backend
+from kzoo import backend, checks
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -71,7 +71,9 @@ class ConditionalBatchNormalization(keras.layers.Layer):
 
     def __init__(self, num_classes, momentum=0.9, epsilon=2e-5, **kwargs):
         super().__init__(**kwargs)
-        self.num_classes, self.momentum, self.epsilon = num_classes, momentum, epsilon
+        self.num_classes = checks.positive_int("num_classes", num_classes)
+        self.momentum = checks.number("momentum", momentum, least=0, below=1)
+        self.epsilon = checks.number("epsilon", epsilon, above=0)
         self.normalization = BatchNormalization(
             momentum=momentum,
             epsilon=epsilon,

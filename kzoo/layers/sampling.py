@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from kzoo import backend
+from kzoo import backend, checks
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -30,7 +30,7 @@ class Sampling(keras.layers.Layer):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
+        self.seed = None if seed is None else checks.whole_number("seed", seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True  # it has no weights
 
@@ -70,7 +70,7 @@ class Dropout(keras.layers.Dropout):
     """
 
     def call(self, inputs, training=False):
-        if not training or self.rate == 0 or self.noise_shape is not None:
+        if not training or self.rate in (0, 1) or self.noise_shape is not None:
             return super().call(inputs, training=training)
         drawn = backend.uniform(ops.shape(inputs), self.seed_generator)
         kept = ops.cast(drawn >= self.rate, inputs.dtype)

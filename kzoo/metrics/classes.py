@@ -29,6 +29,7 @@ def inception_score(probabilities, splits=10, from_logits=False, seed=2020):
             than splits.
     """
     scores = checks.features("probabilities", probabilities)
+    checks.whole_number("seed", seed)
     if from_logits:
         scores = scipy.special.softmax(scores, axis=1)
     elif scores.min() < 0 or not np.allclose(scores.sum(axis=1), 1, atol=1e-3):
@@ -37,7 +38,7 @@ def inception_score(probabilities, splits=10, from_logits=False, seed=2020):
             f"numbers from {scores.min():g} to {scores.max():g}. For logits, pass "
             "from_logits=True."
         )
-    if not 1 <= splits <= len(scores):
+    if checks.positive_int("splits", splits) > len(scores):
         raise ValueError(
             f"Expected splits from 1 to the number of images, {len(scores)}. "
             f"Received: splits={splits}."
@@ -68,6 +69,7 @@ def mode_coverage(fake, num_modes, real=None):
     Raises:
         ValueError: for modes that are no whole numbers from 0 to `num_modes` - 1.
     """
+    num_modes = checks.positive_int("num_modes", num_modes)
     counts = _mode_counts("fake", fake, num_modes)
     expected = (
         np.ones(num_modes) if real is None else _mode_counts("real", real, num_modes)

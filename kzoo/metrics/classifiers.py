@@ -22,6 +22,8 @@ def build_classifier(image_shape, num_classes, widths=(16, 32, 64)):
     A convolution, then for each further width one that halves the sides and a residual
     block; the features are the means over positions, the logits linear in them.
     """
+    checks.positive_int("num_classes", num_classes)
+    widths = checks.positive_ints("widths", widths)
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(2.0, -1.0)(images)
     x = layers.ReLU()(convolution(x, widths[0]))

@@ -33,8 +33,9 @@ def mutual_information_gap(codes, factors, bins=20):
     from sklearn.metrics import mutual_info_score
 
     codes, factors = _checked(codes, factors)
+    checks.positive_int("bins", bins)
     codes = codes - codes.min(axis=0)
-    codes = codes * (checks.positive_int("bins", bins) / _or_one(codes.max(axis=0)))
+    codes = codes * (bins / _or_one(codes.max(axis=0)))
     binned = np.minimum(codes.astype(int), bins - 1).T
     information = [[mutual_info_score(f, code) for f in factors.T] for code in binned]
     entropies = [mutual_info_score(f, f) for f in factors.T]
@@ -70,6 +71,7 @@ def dci(codes, factors, rows=6000, seed=0):
     from sklearn.ensemble import GradientBoostingClassifier
 
     codes, factors = _checked(codes, factors)
+    checks.whole_number("seed", seed)
     train, test = _split(len(codes), rows, seed)
     use, told = [], []
     for factor in factors.T:
@@ -114,6 +116,7 @@ def sap(codes, factors, continuous=False, rows=15_000, seed=0):
     from sklearn.svm import LinearSVC
 
     codes, factors = _checked(codes, factors)
+    checks.whole_number("seed", seed)
     codes = _standardised(codes)
     if continuous:
         scores = np.square(codes.T @ _standardised(factors) / len(codes))
@@ -160,13 +163,16 @@ def factor_vae_score(
         ValueError: as `mutual_information_gap`.
     """
     codes, factors = _checked(codes, factors)
-    active = codes.std(axis=0) >= min_std
+    for name, n in ("votes", votes), ("test_votes", test_votes):
+        checks.positive_int(name, n)
+    checks.whole_number("batch_size", batch_size, least=2)  # which have a variance
+    checks.whole_number("seed", seed)
+    active = codes.std(axis=0) >= checks.number("min_std", min_std, least=0)
     if not active.any():
         return 0.0
     rng, codes = np.random.default_rng(seed), _standardised(codes[:, active])
     counts, test_counts = (
-        _votes(codes, factors, checks.positive_int(name, n), batch_size, rng)
-        for name, n in (("votes", votes), ("test_votes", test_votes))
+        _votes(codes, factors, n, batch_size, rng) for n in (votes, test_votes)
     )
     right = test_counts[np.arange(len(counts)), counts.argmax(axis=1)]
     return float(right.sum() / test_votes)
@@ -182,7 +188,7 @@ def _votes(codes, factors, count, batch_size, rng):
     for _ in range(count):
         j = rng.integers(factors.shape[1])
         alike = rows_of[j][factors[rng.integers(len(factors)), j]]
-        batch = codes[rng.choice(alike, checks.positive_int("batch_size", batch_size))]
+        batch = codes[rng.choice(alike, batch_size)]
         counts[batch.var(axis=0).argmin(), j] += 1
     return counts
 
@@ -196,7 +202,7 @@ def _gaps(table):
 def _split(n, rows, seed):
     """Two thirds and one third of at most `rows` row numbers."""
     order = np.random.default_rng(seed).permutation(n)
-    order = order[: checks.positive_int("rows", rows)]
+    order = order[: checks.whole_number("rows", rows, least=3)]
     return np.split(order, [2 * len(order) // 3])
 
 

@@ -99,7 +99,9 @@ def kernel_distance(real, fake, subsets=100, subset_size=1000, seed=2020):
     real, fake = checks.features("real", real), checks.features("fake", fake)
     checks.same_features(real, fake)
     fewest = min(len(real), len(fake))
-    if not 2 <= subset_size <= fewest:
+    checks.positive_int("subsets", subsets)
+    checks.whole_number("seed", seed)
+    if checks.whole_number("subset_size", subset_size, least=2) > fewest:
         raise ValueError(
             f"Expected subset_size from 2 to the number of images, {fewest}. Received: "
             f"subset_size={subset_size}. Pass a smaller one, or use more images."
@@ -110,7 +112,7 @@ def kernel_distance(real, fake, subsets=100, subset_size=1000, seed=2020):
             real[rng.choice(len(real), subset_size, replace=False)],
             fake[rng.choice(len(fake), subset_size, replace=False)],
         )
-        for _ in range(checks.positive_int("subsets", subsets))
+        for _ in range(subsets)
     ]
     independent = min(subsets, fewest // subset_size)
     error = np.std(distances) / np.sqrt(independent) if independent > 1 else np.nan

@@ -87,8 +87,11 @@ class Evaluator:
         self.num_samples = num_samples
         if num_samples is not None:
             checks.positive_int("num_samples", num_samples)
-        self.likelihood_samples = likelihood_samples
-        self.seed, self.dataset, self.split = seed, dataset, split
+        self.likelihood_samples = checks.positive_int(
+            "likelihood_samples", likelihood_samples
+        )
+        self.seed = checks.whole_number("seed", seed)
+        self.dataset, self.split = dataset, split
         self.verbose = verbose
         first, _ = next(batches(images, labels))
         self.extractor = Extractor(features, np.shape(first)[1:])

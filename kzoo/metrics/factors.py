@@ -45,6 +45,7 @@ def disentanglement(
     >>> images, factors = kzoo.data.sprites()
     >>> kzoo.metrics.disentanglement(model, images, factors)["mig"]
     """
+    checks.whole_number("seed", seed)
     if not hasattr(model, "encode"):
         raise TypeError(
             "disentanglement expected a model with `encode`, such as a VAE. Received: "

@@ -162,6 +162,7 @@ class FeatureSet:
     KEPT = 10_000
 
     def __init__(self, seed=0, moments=True):
+        checks.whole_number("seed", seed)
         self.moments = Moments() if moments else None
         self.rng = np.random.default_rng(seed)
         self.count, self.class_counts = 0, 0

@@ -23,6 +23,7 @@ def gaussian_modes(points, centres, scale):
     points = checks.features("points", points, rows=1)
     centres = checks.features("centres", centres, rows=1)
     checks.same_features(points, centres)
+    checks.number("scale", scale, above=0)
     distances = np.linalg.norm(points[:, None] - centres, axis=2)
     good = distances.min(axis=1) <= 3 * scale
     return len(np.unique(distances[good].argmin(axis=1))), float(good.mean())

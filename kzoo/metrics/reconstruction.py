@@ -39,7 +39,8 @@ def ssim(images, outputs, window=11):
     """
     images, outputs = _pair(images, outputs)
     side = min(images.shape[1:3])
-    if window % 2 == 0 or not 1 <= window <= side:
+    checks.positive_int("window", window)
+    if window % 2 == 0 or window > side:
         raise ValueError(
             f"Expected an odd window of at most {side} pixels, the images' side. "
             f"Received: window={window}."

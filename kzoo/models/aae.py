@@ -93,7 +93,9 @@ class AAE(AutoencoderModel):
         self.architecture = config.part(
             "architecture", architecture, EncoderDecoder, ENCODER_DECODERS
         )
-        self.discriminator_widths = check_widths(discriminator_widths)
+        self.discriminator_widths = check_widths(
+            discriminator_widths, "discriminator_widths"
+        )
         self.loss = NonSaturating()
         self.set_prior(config.part("prior", prior, Prior, {"normal": StandardNormal}))
         check_fixed(self.prior)

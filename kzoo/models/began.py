@@ -16,7 +16,7 @@ numbers over the batch, draw all ten (docs/results.md).
 import keras
 from keras import ops
 
-from kzoo import backend, config
+from kzoo import backend, checks, config
 from kzoo.base import GenerativeModel
 from kzoo.networks.began import BEGAN_NETWORKS, AutoencoderGANNetworks
 from kzoo.parts.densities import normal_cdf
@@ -85,7 +85,8 @@ class BEGAN(GenerativeModel):
         self.architecture = config.part(
             "architecture", architecture, AutoencoderGANNetworks, BEGAN_NETWORKS
         )
-        self.gamma, self.k_rate = gamma, k_rate
+        self.gamma = checks.probability("gamma", gamma)
+        self.k_rate = checks.number("k_rate", k_rate, least=0)
         self.set_prior(Uniform())
         self.add_networks(generator, discriminator)
         self.k = self.add_weight((), "zeros", "float32", trainable=False, name="k")

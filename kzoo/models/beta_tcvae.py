@@ -13,6 +13,7 @@ import math
 import keras
 from keras import ops
 
+from kzoo import checks
 from kzoo.models.vae import VAE
 from kzoo.parts.divergences import Divergence, check_normal
 
@@ -32,7 +33,8 @@ class TotalCorrelation(Divergence):
     logs = ("kl", "mutual_information", "total_correlation", "marginal_kl")
 
     def __init__(self, alpha=1.0, gamma=1.0):
-        self.alpha, self.gamma = alpha, gamma
+        self.alpha = checks.number("alpha", alpha, least=0)
+        self.gamma = checks.number("gamma", gamma, least=0)
 
     def check(self, prior, posterior):
         check_normal(self, prior, posterior)

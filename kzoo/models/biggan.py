@@ -80,7 +80,9 @@ class BigGAN(GAN):
             num_classes=num_classes,
             **kwargs,
         )
-        self.orthogonal_weight = orthogonal_weight
+        self.orthogonal_weight = checks.number(
+            "orthogonal_weight", orthogonal_weight, least=0
+        )
 
     def further_logs(self):
         return [*super().further_logs(), "orthogonality"]

@@ -53,12 +53,8 @@ class DenoisingVAE(VAE):
     ):
         super().__init__(image_shape, latent_dim, architecture, likelihood, **kwargs)
         self.corruption = checks.one_of("corruption", corruption, CORRUPTIONS)
-        if level < 0 or (corruption != "gaussian" and level > 1):
-            raise ValueError(
-                "Expected level to be a standard deviation of at least 0, or a share "
-                f"from 0 to 1. Received: level={level!r}, corruption={corruption!r}."
-            )
-        self.level = level
+        most = None if corruption == "gaussian" else 1  # a standard deviation, a share
+        self.level = checks.number("level", level, least=0, most=most)
 
     def seen(self, images, training):
         if not training:

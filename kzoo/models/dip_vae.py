@@ -38,8 +38,12 @@ class MomentMatching(KL):
     ):
         super().__init__(**kwargs)
         self.kind = checks.one_of("kind", kind, KINDS)
-        self.covariance_weight = covariance_weight
-        self.variance_weight = variance_weight
+        self.covariance_weight = checks.number(
+            "covariance_weight", covariance_weight, least=0
+        )
+        self.variance_weight = checks.number(
+            "variance_weight", variance_weight, least=0
+        )
 
     def check(self, prior, posterior):
         super().check(prior, posterior)

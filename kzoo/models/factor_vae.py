@@ -11,7 +11,7 @@ second one; one logit stands for the difference of two.
 import keras
 from keras import layers, ops
 
-from kzoo import backend
+from kzoo import backend, checks
 from kzoo.models.vae import VAE
 from kzoo.networks.blocks import check_widths, network, vector_and_label
 from kzoo.parts.divergences import check_normal
@@ -67,8 +67,10 @@ class FactorVAE(VAE):
     ):
         super().__init__(image_shape, latent_dim, architecture, likelihood, **kwargs)
         check_normal(self, self.prior, self.posterior)
-        self.gamma = gamma
-        self.discriminator_widths = check_widths(discriminator_widths)
+        self.gamma = checks.number("gamma", gamma, least=0)
+        self.discriminator_widths = check_widths(
+            discriminator_widths, "discriminator_widths"
+        )
         self.add_network(
             "discriminator",
             discriminator,

@@ -101,6 +101,10 @@ class GAN(GenerativeModel):
         self.penalty = config.parts("penalty", penalty, Penalty, PENALTIES)
         self.augmentation = augmentation_of(augmentation)
         self.weight_clip, self.ema = weight_clip, ema
+        if weight_clip is not None:
+            self.weight_clip = checks.number("weight_clip", weight_clip, above=0)
+        if ema is not None:
+            self.ema = checks.number("ema", ema, least=0, below=1)
         check_penalties(self.penalty, weight_clip)
         self.add_generator(generator)
         self.add_discriminator(discriminator)

@@ -90,7 +90,8 @@ class HVAE(LikelihoodModel):
         self.architecture, self.layer_shapes = networks, layer_shapes
         self.likelihood = config.part("likelihood", likelihood, Likelihood, LIKELIHOODS)
         self.samples = checks.positive_int("samples", samples)
-        self.warmup_steps, self.free_bits = warmup_steps, free_bits
+        self.warmup_steps = checks.whole_number("warmup_steps", warmup_steps)
+        self.free_bits = checks.number("free_bits", free_bits, least=0)
         with precision(self.dtype_policy):
             self.encoder = networks.encoder(shape, num_classes)
             self.decoder = networks.decoder(shape, num_classes, self.likelihood)

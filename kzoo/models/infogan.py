@@ -139,7 +139,9 @@ class InfoGAN(GAN):
         super().__init__(image_shape, latent_dim, with_heads, **kwargs)
         self.architecture = with_heads.networks
         self.categories, self.continuous = categories, continuous
-        self.information_weight = information_weight
+        self.information_weight = checks.number(
+            "information_weight", information_weight, least=0
+        )
         self.set_prior(Codes(categories, continuous))
 
     def add_discriminator(self, own):

@@ -32,7 +32,9 @@ class KLAndMMD(KL):
 
     def __init__(self, alpha=0.0, scale=1000.0, kernel="rbf", **kwargs):
         super().__init__(**kwargs)
-        self.alpha, self.scale = alpha, scale
+        self.alpha = checks.probability("alpha", alpha)
+        # By the sum, which is the weight of the discrepancy.
+        self.scale = checks.number("scale", scale, least=1 - self.alpha)
         self.kernel = checks.one_of("kernel", kernel, KERNELS)
 
     def __call__(self, model, parameters, latents, log_density, training):

@@ -103,9 +103,13 @@ class JointVAE(AutoencoderModel):
             "architecture", architecture, EncoderDecoder, ENCODER_DECODERS
         )
         self.likelihood = config.part("likelihood", likelihood, Likelihood, LIKELIHOODS)
-        self.gamma, self.temperature = gamma, temperature
-        self.capacity, self.category_capacity = capacity, category_capacity
-        self.capacity_steps = capacity_steps
+        self.gamma = checks.number("gamma", gamma, least=0)
+        self.temperature = checks.number("temperature", temperature, above=0)
+        self.capacity = checks.number("capacity", capacity, least=0)
+        self.category_capacity = checks.number(
+            "category_capacity", category_capacity, least=0
+        )
+        self.capacity_steps = checks.whole_number("capacity_steps", capacity_steps)
         self.set_prior(JointPrior(continuous_dim, categories))
         self.add_networks(encoder, decoder)
         self.watch("loss", "reconstruction", "kl", "category_kl")

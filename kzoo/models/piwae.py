@@ -52,12 +52,7 @@ class MixedBound(Bound):
     """
 
     def __init__(self, elbo_share=0.05):
-        if not 0 <= elbo_share <= 1:
-            raise ValueError(
-                "Expected elbo_share to be a number from 0 to 1. Received: "
-                f"elbo_share={elbo_share!r}."
-            )
-        self.elbo_share = elbo_share
+        self.elbo_share = checks.probability("elbo_share", elbo_share)
 
     def __call__(self, log_weights):
         elbo = ops.mean(log_weights)

@@ -58,7 +58,8 @@ class RAE(Autoencoder):
     ):
         super().__init__(image_shape, latent_dim, architecture, **kwargs)
         self.penalty = checks.one_of("penalty", penalty, PENALTIES)
-        self.beta, self.penalty_weight = beta, penalty_weight
+        self.beta = checks.number("beta", beta, least=0)
+        self.penalty_weight = checks.number("penalty_weight", penalty_weight, least=0)
 
     def further_logs(self):
         return ["embedding", "penalty"]

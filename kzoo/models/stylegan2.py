@@ -97,7 +97,8 @@ class StyleGAN2(GAN):
             **kwargs,
         )
         check_layers(self.generator)
-        self.mixing, self.path_weight = mixing, path_weight
+        self.mixing = checks.probability("mixing", mixing)
+        self.path_weight = checks.number("path_weight", path_weight, least=0)
         self.path_every = checks.positive_int("path_every", path_every)
         self.truncation = self.state((), "psi")
         self.psi = psi
@@ -115,7 +116,7 @@ class StyleGAN2(GAN):
 
     @psi.setter
     def psi(self, value):
-        self.truncation.assign(value)
+        self.truncation.assign(checks.number("psi", value, least=0))
 
     def default_optimizer(self):
         return {

@@ -8,7 +8,7 @@ Adam is what everyone has used since.
 import keras
 from keras import ops
 
-from kzoo import backend, config
+from kzoo import backend, checks, config
 from kzoo.base import LikelihoodModel
 from kzoo.networks.autoencoder import ENCODER_DECODERS, EncoderDecoder
 from kzoo.parts.divergences import DIVERGENCES, Divergence
@@ -91,7 +91,7 @@ class VAE(LikelihoodModel):
             "architecture", architecture, EncoderDecoder, ENCODER_DECODERS
         )
         self.likelihood = config.part("likelihood", likelihood, Likelihood, LIKELIHOODS)
-        self.beta = beta
+        self.beta = checks.number("beta", beta, least=0)
         self.divergence = config.part("divergence", divergence, Divergence, DIVERGENCES)
         self.posterior = config.part("posterior", posterior, Posterior, POSTERIORS)
         self.posterior.connect(self.latent_dim)

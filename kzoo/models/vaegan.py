@@ -14,7 +14,7 @@ import functools
 import keras
 from keras import ops
 
-from kzoo import backend, config
+from kzoo import backend, checks, config
 from kzoo.base import AutoencoderModel
 from kzoo.networks.autoencoder import posterior_layers
 from kzoo.networks.blocks import GANNetworks, features, network
@@ -84,7 +84,7 @@ class VAEGAN(AutoencoderModel):
         self.architecture = config.part(
             "architecture", architecture, GANNetworks, NETWORKS
         )
-        self.gamma = gamma
+        self.gamma = checks.number("gamma", gamma, least=0)
         self.add_networks(encoder, decoder, discriminator)
         self.watch(
             "encoder_loss",

@@ -223,6 +223,8 @@ class VQVAE(AutoencoderModel):
 
     def draw_latents(self, n, seed=None, truncation=None, labels=None):
         seed = np.random.randint(2**31) if seed is None else seed
+        checks.positive_int("n", n)
+        checks.whole_number("seed", seed)
         labels = self.draw_labels(n, seed, labels)
         normal = normal_numbers((n, self.prior.size), seed)
         if truncation is not None:
@@ -261,6 +263,7 @@ class VQVAE(AutoencoderModel):
         Returns:
             Keras's history: `loss` is -log p(code | codes before) in nats a code.
         """
+        checks.positive_int("batch_size", batch_size)
         if self.pixelcnn is None:
             size, classes = self.quantizer.size, self.num_classes
             with precision(self.dtype_policy):

@@ -47,7 +47,7 @@ class WAE(Autoencoder):
         **kwargs,
     ):
         super().__init__(image_shape, latent_dim, architecture, **kwargs)
-        self.scale = scale
+        self.scale = checks.number("scale", scale, least=0)
         self.kernel = checks.one_of("kernel", kernel, KERNELS)
 
     def further_logs(self):

@@ -111,6 +111,13 @@ def normalized(layer, normalization):
     return layer
 
 
+def attention_setting(attention):
+    """A height, `"auto"` or None, as the argument `attention` of networks is given."""
+    if attention in (None, "auto"):
+        return attention
+    return checks.positive_int("attention", attention)
+
+
 def attention_height(attention, image_shape):
     """Height of the maps with self-attention: `attention`, or what `"auto"` means.
 
@@ -225,12 +232,7 @@ def embedded(labels, num_classes, width, stddev):
 
 def check_widths(widths, argument="widths"):
     """Returns `widths` as a tuple of positive ints; at least one is needed."""
-    widths = tuple(widths) if hasattr(widths, "__iter__") else (widths,)
-    if not widths:
-        raise ValueError(
-            f"Expected at least one number in {argument}. Received: {argument}=()."
-        )
-    return tuple(checks.positive_int(f"every number in {argument}", n) for n in widths)
+    return checks.positive_ints(argument, widths)
 
 
 def check_shapes(argument, own, inputs, outputs, num_classes=None):

@@ -36,7 +36,7 @@ class CGANNetworks(GANNetworks):
 
     def __init__(self, widths=None, dropout=0.5, normalization=None):
         super().__init__(widths)
-        self.dropout = dropout
+        self.dropout = checks.number("dropout", dropout, least=0, below=1)
         self.normalization = checks.one_of(
             "normalization", normalization, NORMALIZATIONS
         )

@@ -17,6 +17,7 @@ from kzoo.networks.blocks import (
     GANNetworks,
     attended,
     attention_height,
+    attention_setting,
     check_attention,
     halved,
     halved_sizes,
@@ -66,7 +67,8 @@ class DCGANNetworks(GANNetworks):
             "normalization", normalization, NORMALIZATIONS
         )
         self.conditioning = checks.one_of("conditioning", conditioning, CONDITIONINGS)
-        self.attention, self.minibatch_stddev = attention, minibatch_stddev
+        self.attention = attention_setting(attention)
+        self.minibatch_stddev = minibatch_stddev
 
     def default_widths(self, image_shape):
         return dcgan_widths(image_shape)

@@ -10,6 +10,7 @@ import math
 import keras
 from keras import initializers, layers, ops
 
+from kzoo import checks
 from kzoo.layers import Conv2D
 
 
@@ -34,6 +35,7 @@ class EqualizedDense(layers.Dense):
     """
 
     def __init__(self, units, rate=1.0, **kwargs):
+        rate = checks.number("rate", rate, above=0)
         normal = initializers.RandomNormal(stddev=1 / rate)
         super().__init__(units, **{"kernel_initializer": normal, **kwargs})
         self.rate = rate
@@ -90,7 +92,8 @@ class ModulatedConv2D(layers.Layer):
 
     def __init__(self, filters, kernel_size, demodulate=True, **kwargs):
         super().__init__(**kwargs)
-        self.filters, self.kernel_size = filters, kernel_size
+        self.filters = checks.positive_int("filters", filters)
+        self.kernel_size = checks.positive_int("kernel_size", kernel_size)
         self.demodulate = demodulate
 
     def build(self, x_shape, style_shape):

@@ -12,6 +12,7 @@ same bias.
 import keras
 from keras import layers, ops
 
+from kzoo import checks
 from kzoo.layers import Conv2D
 
 
@@ -34,7 +35,9 @@ class GatedBlock(layers.Layer):
 
     def __init__(self, width, kernel_size=3, first=False, **kwargs):
         super().__init__(**kwargs)
-        self.width, self.kernel_size, self.first = width, kernel_size, first
+        self.width = checks.positive_int("width", width)
+        self.kernel_size = checks.positive_int("kernel_size", kernel_size)
+        self.first = first
         self.reach = kernel_size // 2
         own, dtype = self.reach + (not first), self.dtype_policy
         self.down = Conv2D(2 * width, (own, kernel_size), dtype=dtype)
@@ -108,8 +111,12 @@ class PixelCNN(layers.Layer):
 
     def __init__(self, codes, width=128, blocks=5, num_classes=None, **kwargs):
         super().__init__(**kwargs)
-        self.codes, self.width, self.blocks = codes, width, blocks
+        self.codes = checks.positive_int("codes", codes)
+        self.width = checks.positive_int("width", width)
+        self.blocks = checks.whole_number("blocks", blocks)
         self.num_classes, dtype = num_classes, self.dtype_policy
+        if num_classes is not None:
+            self.num_classes = checks.positive_int("num_classes", num_classes)
         self.embedding = layers.Dense(width, use_bias=False, dtype=dtype)
         self.stack = [GatedBlock(width, 7, first=True, dtype=dtype)]
         self.stack += [GatedBlock(width, dtype=dtype) for _ in range(blocks)]

@@ -21,6 +21,7 @@ from kzoo.networks.blocks import (
     GANNetworks,
     attended,
     attention_height,
+    attention_setting,
     check_attention,
     halved,
     halved_sizes,
@@ -71,7 +72,8 @@ class ResNetNetworks(GANNetworks):
             "normalization", normalization, NORMALIZATIONS
         )
         self.conditioning = checks.one_of("conditioning", conditioning, CONDITIONINGS)
-        self.attention, self.minibatch_stddev = attention, minibatch_stddev
+        self.attention = attention_setting(attention)
+        self.minibatch_stddev = minibatch_stddev
         self.generator_normalization = checks.one_of(
             "generator_normalization", generator_normalization, ("spectral", None)
         )

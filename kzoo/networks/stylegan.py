@@ -145,7 +145,8 @@ class StyleGANNetworks(GANNetworks):
     def __init__(self, widths=None, mapping_layers=8, mapping_rate=0.01, noisy=False):
         super().__init__(widths)
         self.mapping_layers = checks.positive_int("mapping_layers", mapping_layers)
-        self.mapping_rate, self.noisy = mapping_rate, noisy
+        self.mapping_rate = checks.number("mapping_rate", mapping_rate, above=0)
+        self.noisy = noisy
 
     def default_widths(self, image_shape):
         return stylegan_widths(image_shape)

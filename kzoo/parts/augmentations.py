@@ -36,12 +36,12 @@ class DiffAugment(keras.layers.Layer):
     def __init__(self, *policies, probability=1.0):
         super().__init__(dtype="float32")
         self.policies = checks.some_of("policy", policies, POLICIES)
-        if isinstance(probability, str) or not 0 <= probability <= 1:
+        self.probability = checks.probability("probability", probability)
+        if not policies and (self.adaptive or self.probability < 1):
             raise ValueError(
-                "Expected probability to be a number from 0 to 1; it adapts itself in "
-                f"kzoo.parts.Adaptive. Received: probability={probability!r}."
+                "Expected at least one policy, such as 'color', to be applied. "
+                f"Received: {type(self).__name__} without any."
             )
-        self.probability = probability
         self.built = True
 
     def augment(self, images, draw):

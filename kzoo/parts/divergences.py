@@ -65,9 +65,13 @@ class KL(Divergence):
     ):
         if estimate is not None:
             checks.one_of("estimate", estimate, ESTIMATES)
-        self.estimate, self.warmup_steps = estimate, warmup_steps
-        self.free_bits = free_bits
-        self.capacity, self.capacity_steps = capacity, capacity_steps
+        self.estimate, self.capacity = estimate, capacity
+        self.warmup_steps = checks.whole_number("warmup_steps", warmup_steps)
+        self.free_bits = checks.number("free_bits", free_bits, least=0)
+        self.capacity_steps = checks.whole_number("capacity_steps", capacity_steps)
+        if capacity is not None:
+            self.capacity = checks.number("capacity", capacity, least=0)
+        check_capacity(self)
 
     def check(self, prior, posterior):
         if self.estimate == "analytic" and not in_closed_form(prior, posterior):
@@ -98,6 +102,22 @@ class KL(Divergence):
         if not self.free_bits:
             return kl, kl
         return kl, ops.sum(ops.maximum(by_latent, self.free_bits))
+
+
+def check_capacity(kl):
+    """Raises a `ValueError` for settings of a `KL` that leave one without effect."""
+    if kl.capacity is None and kl.capacity_steps:
+        raise ValueError(
+            "Expected a capacity that grows over capacity_steps. Received: "
+            f"capacity=None, capacity_steps={kl.capacity_steps}. Pass capacity=25.0, "
+            "say, or leave capacity_steps out."
+        )
+    if kl.capacity is not None and kl.free_bits:
+        raise ValueError(
+            "Expected free_bits or a capacity, which the KL divergence is then held "
+            f"at. Received: free_bits={kl.free_bits}, capacity={kl.capacity}. Leave "
+            "one out."
+        )
 
 
 def check_normal(asking, prior, posterior):

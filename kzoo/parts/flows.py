@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from kzoo import checks
+
 
 class MaskedDense(layers.Dense):
     """A dense layer with the connections in `mask` only, `(inputs, units)`."""
@@ -44,7 +46,9 @@ class MADE(layers.Layer):
 
     def __init__(self, latent_dim, widths=(64,), outputs=2, activation="relu"):
         super().__init__(dtype="float32")
-        self.latent_dim, self.widths, self.outputs = latent_dim, widths, outputs
+        self.latent_dim = checks.positive_int("latent_dim", latent_dim)
+        self.widths = checks.positive_ints("widths", widths)
+        self.outputs = checks.positive_int("outputs", outputs)
         self.activation = keras.activations.get(activation)
         self.hidden, self.contexts = [], []
 

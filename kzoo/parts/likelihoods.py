@@ -7,7 +7,6 @@ decoder's outputs have the shape `(batch, height, width, parameters)`. Its
 """
 
 import math
-import numbers
 
 import keras
 from keras import ops
@@ -113,12 +112,9 @@ class Gaussian(Likelihood):
     """
 
     def __init__(self, scale=1.0):
-        if scale != "learned" and not (isinstance(scale, numbers.Real) and scale > 0):
-            raise ValueError(
-                "Expected scale to be a number above 0 or 'learned'. "
-                f"Received: scale={scale!r}."
-            )
-        self.scale = scale
+        learned = isinstance(scale, str) and scale == "learned"
+        name = "scale, if it is not 'learned',"
+        self.scale = scale if learned else checks.number(name, scale, above=0)
 
     def parameters(self, channels):
         return 2 * channels if self.scale == "learned" else channels

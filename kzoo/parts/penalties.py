@@ -29,7 +29,8 @@ class Penalty(keras.layers.Layer):
 
     def __init__(self, weight=10.0, every=1):
         super().__init__(dtype="float32")
-        self.weight, self.every = weight, checks.positive_int("every", every)
+        self.weight = checks.number("weight", weight, least=0)
+        self.every = checks.positive_int("every", every)
         self.built = True
 
     def measure(self, discriminate, real, fake, draw):

@@ -44,11 +44,7 @@ class Prior(layers.Layer):
         Raises:
             ValueError: unless `limit` is above 0.
         """
-        if not limit > 0:
-            raise ValueError(
-                "Expected truncation to be a number above 0, such as 0.5, or None. "
-                f"Received: truncation={limit!r}."
-            )
+        limit = checks.number("truncation", limit, above=0)
         low, high = scipy.special.ndtr([-limit, limit])
         share = scipy.special.ndtr(normal[:, : self.latent_dim].astype("float64"))
         normal = normal.copy()
@@ -182,7 +178,7 @@ class AutoregressiveFlow(Prior):
     def __init__(self, flows=4, widths=(64,)):
         super().__init__()
         self.flows = checks.positive_int("flows", flows)
-        self.widths = tuple(widths)
+        self.widths = checks.positive_ints("widths", widths)
 
     def connect(self, latent_dim, model=None):
         self.steps = [

@@ -49,6 +49,7 @@ def fit(kind, latents, seed=0, **options):
     for option in options:
         checks.one_of(f"option of {kind!r}", option, known or ["no option"])
     latents = checks.features("latents", latents)
+    checks.whole_number("seed", seed)
     mean, scale = latents.mean(axis=0), latents.std(axis=0) + 1e-6
     source = fit_source((latents - mean) / scale, seed, **options)
     sampler = Sampler(source, kind)

@@ -1,5 +1,6 @@
 """Autoregressive flows, by maximum likelihood."""
 
+from kzoo import checks
 from kzoo.parts.priors import AutoregressiveFlow
 from kzoo.samplers.training import train
 
@@ -14,6 +15,7 @@ def fit_flow(rows, seed, flows=5, widths=(128,), steps=5000):
         widths: layer widths of each flow's network.
         steps: of Adam, with 256 rows each.
     """
+    checks.positive_int("steps", steps)
     flow = AutoregressiveFlow(flows, widths).connect(rows.shape[1])
     train([flow], lambda rows, _: -flow.log_density(rows), rows, seed, steps)
     return flow

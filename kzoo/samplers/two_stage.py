@@ -5,6 +5,7 @@ import functools
 import keras
 from keras import layers, ops
 
+from kzoo import checks
 from kzoo.parts.densities import normal_draw, normal_kl, normal_log_density
 from kzoo.parts.priors import Prior
 from kzoo.samplers.training import train
@@ -24,7 +25,7 @@ class SecondStage(Prior):
 
     def __init__(self, widths=(256, 256)):
         super().__init__()
-        self.widths = tuple(widths)
+        self.widths = checks.positive_ints("widths", widths)
 
     def connect(self, latent_dim, model=None):
         self.latent_dim = latent_dim
@@ -66,8 +67,9 @@ def fit_two_stage(rows, seed, widths=(256, 256), steps=5000):
         steps: of Adam, with 256 rows each.
     """
     latent_dim = rows.shape[1]
+    checks.positive_int("steps", steps)
     stage = SecondStage(widths).connect(latent_dim)
-    encoder = build_mlp(latent_dim, 2 * latent_dim, widths)
+    encoder = build_mlp(latent_dim, 2 * latent_dim, stage.widths)
     nats = functools.partial(stage.negative_elbo, encoder)
     train([stage, encoder], nats, rows, seed, steps)
     return stage

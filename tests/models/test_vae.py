@@ -75,7 +75,7 @@ MAKE = {
         MLPEncoderDecoder((8,)),
         "continuous_bernoulli",
         beta=5.0,
-        divergence=KL(capacity=2.0, capacity_steps=10, free_bits=0.1),
+        divergence=KL(capacity=2.0, capacity_steps=10),
     ),
 }
 

@@ -28,7 +28,7 @@ class Codebook(Quantizer):
         super().__init__()
         self.size = checks.positive_int("size", size)
         self.dim = checks.positive_int("dim", dim)
-        self.commitment = commitment
+        self.commitment = checks.number("commitment", commitment, least=0)
         self.table = self.add_weight(
             (self.size, self.dim),
             keras.initializers.RandomUniform(-1 / self.size, 1 / self.size),
@@ -113,7 +113,8 @@ class MovingAverageCodebook(Codebook):
 
     def __init__(self, size=512, dim=64, commitment=0.25, decay=0.99, dead_below=0.1):
         super().__init__(size, dim, commitment)
-        self.decay, self.dead_below = decay, dead_below
+        self.decay = checks.number("decay", decay, least=0, below=1)
+        self.dead_below = checks.number("dead_below", dead_below, least=0)
         self.counts = self.add_weight((size,), "zeros", trainable=False, name="counts")
         self.sums = self.add_weight((size, dim), "zeros", trainable=False, name="sums")
 

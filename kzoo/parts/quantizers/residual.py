@@ -38,11 +38,12 @@ class ResidualCodebooks(Quantizer):
     def __init__(self, codes=512, dim=64, depth=4, commitment=0.25):
         super().__init__()
         self.depth = checks.positive_int("depth", depth)
+        self.codes = checks.positive_int("codes", codes)
+        self.commitment = checks.number("commitment", commitment, least=0)
         self.books = [
             MovingAverageCodebook(codes, dim, commitment) for _ in range(depth)
         ]
-        self.codes, self.dim, self.size = codes, dim, depth * codes
-        self.commitment = commitment
+        self.dim, self.size = self.books[0].dim, self.depth * self.codes
         self.built = True
 
     @property

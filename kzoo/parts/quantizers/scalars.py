@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kzoo import checks
 from kzoo.parts.quantizers.quantizer import (
     Quantizer,
     squared_distance,
@@ -128,8 +129,9 @@ class LookupFree(Standardized):
 
     def __init__(self, size=512, commitment=0.25, entropy_weight=0.1):
         super().__init__(check_power(size).bit_length() - 1)
-        self.size = size
-        self.commitment, self.entropy_weight = commitment, entropy_weight
+        self.size = size = check_power(size)
+        self.commitment = checks.number("commitment", commitment, least=0)
+        self.entropy_weight = checks.number("entropy_weight", entropy_weight, least=0)
         self.places = 2 ** np.arange(self.dim)
         self.bits = np.arange(size) // self.places[:, None] % 2  # (dim, size)
 
@@ -168,7 +170,8 @@ class LookupFree(Standardized):
 
 def check_power(size):
     """Returns the number of codes of LFQ, a power of 2."""
-    if not isinstance(size, int) or size < 2 or size & (size - 1):
+    size = checks.whole_number("size", size, least=2)
+    if size & (size - 1):
         raise ValueError(
             "The codes of LookupFree are bits. Expected size to be a power of 2, at "
             f"least 2. Received: size={size!r}."
@@ -179,10 +182,12 @@ def check_power(size):
 def check_levels(levels):
     """Returns the levels of FSQ as a tuple; each is at least 2."""
     levels = tuple(levels) if hasattr(levels, "__iter__") else (levels,)
-    if not levels or not all(isinstance(n, int) and n >= 2 for n in levels):
+    if not levels or not all(
+        isinstance(n, int | np.integer) and n >= 2 for n in levels
+    ):
         raise ValueError(
             "Expected levels to be how many values each number of a code takes, at "
             "least 2, such as (8, 5, 5, 5) for 1000 codes. "
             f"Received: levels={levels}."
         )
-    return levels
+    return tuple(map(int, levels))
