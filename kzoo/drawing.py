@@ -218,7 +218,8 @@ def save_each(images, path, names):
     with replacing(path) as partial:
         partial.mkdir()
         for image, name in zip(images, names, strict=True):
-            keras.utils.save_img(partial / f"{name}.png", image, scale=False)
+            file = partial / f"{name}.png"
+            keras.utils.save_img(file, image, "channels_last", scale=False)
 
 
 def save_arrays(path, **arrays):

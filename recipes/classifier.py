@@ -47,8 +47,11 @@ def main(
     classifier = build_classifier(images.shape[1:], int(labels.max()) + 1, widths)
     inputs = keras.Input(images.shape[1:])
     x = layers.Rescaling(1 / 255)(inputs)
-    x = layers.RandomTranslation(shift, shift, "constant", interpolation="nearest")(x)
-    x = layers.RandomFlip("horizontal")(x) if flip else x
+    last = {"data_format": "channels_last"}
+    x = layers.RandomTranslation(
+        shift, shift, "constant", interpolation="nearest", **last
+    )(x)
+    x = layers.RandomFlip("horizontal", **last)(x) if flip else x
     model = keras.Model(inputs, classifier(x)["logits"])
 
     steps = epochs * -(-len(images) // batch_size)

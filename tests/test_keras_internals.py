@@ -240,6 +240,16 @@ def kzoo_step(adam, weights):
     backend.phase(loss, [weights], adam, [weights, *adam.variables])()
 
 
+def test_what_made_a_tensor_is_found():
+    x = keras.KerasTensor((None, 4))
+    layer = keras.layers.Dense(2)
+    operation, index, (inputs,) = keras_internals.producer(layer(x))
+    assert (operation, index, inputs) == (layer, 0, x)
+    _, index, _ = keras_internals.producer(ops.split(x, 2, axis=-1)[1])
+    assert index == 1
+    assert keras_internals.producer(x)[0] is None
+
+
 def test_the_moments_of_adam_are_found():
     weights = keras.Variable(wave((3, 4)))
     adam = keras.optimizers.Adam(beta_1=0.5, beta_2=0.9)

@@ -117,6 +117,20 @@ def forget_layout(variable):
     variable._layout = None
 
 
+def producer(tensor):
+    """`(operation, index, inputs)`: what made a symbolic tensor, and from which.
+
+    Keras has it in `_keras_history` of the tensor. `index` is the tensor's place among
+    the outputs. Networks of the user's are judged by what they end in. When the name is
+    gone, the operation is None and they are judged by their outputs.
+    """
+    history = getattr(tensor, "_keras_history", None)
+    if history is None or not history.operation:
+        return None, 0, []
+    node = history.operation._inbound_nodes[history.node_index]
+    return history.operation, history.tensor_index, node.input_tensors
+
+
 # Optimizers
 
 

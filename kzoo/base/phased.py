@@ -8,7 +8,7 @@ from keras import ops
 
 from kzoo import backend, config
 from kzoo.backend import keras_internals
-from kzoo.base import fitting, saving
+from kzoo.base import endings, fitting, saving
 from kzoo.files import replacing
 from kzoo.networks import blocks
 from kzoo.optimizers import OptimizerGroup, from_json, serialize, to_json
@@ -58,7 +58,9 @@ class PhasedModel(keras.Model):
         """What `train_step` takes, of a batch of the data."""
         raise NotImplementedError(f"{type(self).__name__} does not unpack batches.")
 
-    def add_network(self, name, own, build, inputs, outputs, num_classes=None):
+    def add_network(
+        self, name, own, build, inputs, outputs, num_classes=None, kinds=None
+    ):
         """Sets the attribute `name` to the user's `own` network, or builds one.
 
         Args:
@@ -67,12 +69,16 @@ class PhasedModel(keras.Model):
             build: function without arguments that returns a network.
             inputs, outputs: the shapes it maps, without the batch axis.
             num_classes: number of labels that are its last input, or None.
+            kinds: what each of its outputs is to be, of `endings.KINDS`, or None for
+                anything; a list where outputs are one.
         """
         if own is None:
             with blocks.precision(self.dtype_policy):
                 own = build()
         else:
             blocks.check_shapes(name, own, inputs, outputs, num_classes)
+            several = [None] * len(outputs) if isinstance(outputs, list) else None
+            endings.check(name, own, inputs, kinds or several, num_classes)
             self.own_networks = (*self.own_networks, name)
         setattr(self, name, own)
 
@@ -286,7 +292,8 @@ class PhasedModel(keras.Model):
 
     @classmethod
     def from_config(cls, values):
-        return cls(**config.deserialized(values))
+        with endings.unchecked():  # files from before the check are to load
+            return cls(**config.deserialized(values))
 
 
 class MeanOfImages(keras.metrics.Mean):

@@ -55,7 +55,9 @@ class _Grid(keras.callbacks.Callback):
         picture = self.model.medium.picture(examples, self._columns)
         path = self.folder / f"epoch_{self._last_epoch:04d}.png"
         with replacing(path) as partial:
-            keras.utils.save_img(partial, picture, scale=False, compress_level=1)
+            keras.utils.save_img(
+                partial, picture, "channels_last", scale=False, compress_level=1
+            )
         if self.log_dir is not None:
             _log_image(self.log_dir, self.tag, self._last_epoch, path, picture.shape)
 

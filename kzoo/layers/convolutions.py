@@ -10,8 +10,20 @@ from kzoo import backend
 class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` without the copies that Keras makes on PyTorch.
 
-    Arguments and results are those of Keras's layer.
+    Arguments and results are those of Keras's layer. But `data_format` is
+    `"channels_last"` unless passed, whatever `keras.config.image_data_format()` is.
     """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=(1, 1),
+        padding="valid",
+        data_format="channels_last",
+        **kwargs,
+    ):
+        super().__init__(filters, kernel_size, strides, padding, data_format, **kwargs)
 
     def convolution_op(self, inputs, kernel):
         return backend.convolution(
@@ -28,8 +40,29 @@ class Conv2D(keras.layers.Conv2D):
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """`keras.layers.Conv2DTranspose` without the larger image it computes on PyTorch.
 
-    Arguments and results are those of Keras's layer.
+    Arguments and results are those of Keras's layer. But `data_format` is
+    `"channels_last"` unless passed, whatever `keras.config.image_data_format()` is.
     """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=(1, 1),
+        padding="valid",
+        output_padding=None,
+        data_format="channels_last",
+        **kwargs,
+    ):
+        super().__init__(
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            output_padding,
+            data_format,
+            **kwargs,
+        )
 
     def call(self, inputs):
         usual = (

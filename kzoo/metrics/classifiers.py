@@ -31,13 +31,13 @@ def build_classifier(image_shape, num_classes, widths=(16, 32, 64)):
         x = layers.ReLU()(convolution(x, width, strides=2))
         change = layers.ReLU()(convolution(x, width))
         x = layers.ReLU()(layers.Add()([x, convolution(change, width)]))
-    features = layers.GlobalAveragePooling2D(name="features")(x)
+    features = layers.GlobalAveragePooling2D("channels_last", name="features")(x)
     logits = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(images, {"features": features, "logits": logits})
 
 
 def convolution(x, width, strides=1):
-    x = layers.Conv2D(width, 3, strides, "same", use_bias=False)(x)
+    x = layers.Conv2D(width, 3, strides, "same", "channels_last", use_bias=False)(x)
     return layers.BatchNormalization(momentum=0.9)(x)
 
 

@@ -90,7 +90,7 @@ def _model(features, image_shape):
         return features
     if features == "pixels":
         images = keras.Input(image_shape)
-        return keras.Model(images, layers.Flatten()(images))
+        return keras.Model(images, layers.Flatten("channels_last")(images))
     if features == "inception":
         return _inception(image_shape)
     if features == "stacked-mnist-v1":
@@ -103,6 +103,8 @@ def _model(features, image_shape):
 
 def _inception(image_shape):
     """Resized to 299 pixels (bilinear, antialiased), grey repeated, in [-1, 1]."""
+    data_format = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")  # it has no argument for it
     try:
         network = keras.applications.InceptionV3(classifier_activation=None)
     except Exception as error:
@@ -111,13 +113,17 @@ def _inception(image_shape):
             f"copy of them in Keras's cache. Received: {error} Pass other features: "
             f"'pixels', {', '.join(map(repr, shipped()))} or your own keras.Model."
         ) from error
+    finally:
+        keras.config.set_image_data_format(data_format)
     both = keras.Model(
         network.input,
         {"features": network.get_layer("avg_pool").output, "logits": network.output},
     )
     images = keras.Input(image_shape)
     side = (INCEPTION_SIDE, INCEPTION_SIDE)
-    x = ops.image.resize(images, side, "bilinear", antialias=True)
+    x = ops.image.resize(
+        images, side, "bilinear", antialias=True, data_format="channels_last"
+    )
     x = ops.repeat(x, 3, axis=-1) if image_shape[-1] == 1 else x
     return keras.Model(images, both(layers.Rescaling(2.0, -1.0)(x)))
 
@@ -130,9 +136,8 @@ def _stacked(digit):
     features = layers.Concatenate()([channel["features"] for channel in channels])
     hundreds, tens, ones = (ops.log_softmax(c["logits"]) for c in channels)
     logits = hundreds[:, :, None, None] + tens[:, None, :, None] + ones[:, None, None]
-    return keras.Model(
-        images, {"features": features, "logits": layers.Flatten()(logits)}
-    )
+    logits = layers.Flatten("channels_last")(logits)
+    return keras.Model(images, {"features": features, "logits": logits})
 
 
 def _describe(model):

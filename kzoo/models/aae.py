@@ -99,7 +99,12 @@ class AAE(AutoencoderModel):
         self.loss = NonSaturating()
         self.set_prior(config.part("prior", prior, Prior, {"normal": StandardNormal}))
         check_fixed(self.prior)
+        self.add_networks(encoder, decoder, discriminator)
+        self.autoencoder = self.chained()
+        self.watch("autoencoder_loss", "discriminator_loss", "encoder_loss")
+        self.built = True
 
+    def add_networks(self, encoder, decoder, discriminator):
         sizes = self.image_shape, self.latent_dim, self.num_classes
         code, pixels, classes = (self.latent_dim,), self.image_shape, self.num_classes
         build = self.architecture
@@ -110,9 +115,16 @@ class AAE(AutoencoderModel):
             pixels,
             code,
             classes,
+            "codes" if type(self.prior) is StandardNormal else None,
         )
         self.add_network(
-            "decoder", decoder, lambda: build.decoder(*sizes), code, pixels, classes
+            "decoder",
+            decoder,
+            lambda: build.decoder(*sizes),
+            code,
+            pixels,
+            classes,
+            "logits",
         )
         self.add_network(
             "discriminator",
@@ -123,10 +135,8 @@ class AAE(AutoencoderModel):
             code,
             (1,),
             classes,
+            "logits",
         )
-        self.autoencoder = self.chained()
-        self.watch("autoencoder_loss", "discriminator_loss", "encoder_loss")
-        self.built = True
 
     def chained(self):
         """Encoder and decoder as one network, which the reconstruction phase trains."""

@@ -72,7 +72,10 @@ class ACGAN(GAN):
             return add_class_head(plain, self.num_classes)
 
         outputs = [(1,), (self.num_classes,)]
-        self.add_network("discriminator", own, build, self.image_shape, outputs)
+        kinds = [self.loss.kind, "scores"]
+        self.add_network(
+            "discriminator", own, build, self.image_shape, outputs, kinds=kinds
+        )
 
     def further_logs(self):
         return [*super().further_logs(), "real_class_loss", "fake_class_loss"]

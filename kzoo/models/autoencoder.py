@@ -71,6 +71,7 @@ class Autoencoder(AutoencoderModel):
             code,
             pixels,
             self.num_classes,
+            "logits",
         )
         self.watch("loss", "reconstruction", *self.further_logs())
         self.built = True

@@ -97,7 +97,12 @@ class BEGAN(GenerativeModel):
         networks, sizes = self.architecture, (self.image_shape, self.latent_dim)
         code, pixels = (self.latent_dim,), self.image_shape
         self.add_network(
-            "generator", generator, lambda: networks.generator(*sizes), code, pixels
+            "generator",
+            generator,
+            lambda: networks.generator(*sizes),
+            code,
+            pixels,
+            kinds="images",
         )
         self.add_network(
             "discriminator",
@@ -105,6 +110,7 @@ class BEGAN(GenerativeModel):
             lambda: networks.autoencoder(*sizes),
             pixels,
             pixels,
+            kinds="images",
         )
 
     def default_optimizer(self):

@@ -35,7 +35,8 @@ class BiGAN(AutoencoderModel):
             `MLPBiGANNetworks((256, 256))`.
         num_classes: number of labels to condition all three networks on, or None.
         generator: your own `keras.Model` from latents, or `[latents, labels]`, to
-            images in [0, 1]: it ends in a sigmoid, say.
+            images in [0, 1]: it ends in a sigmoid, say. Where nothing bounds them,
+            samples are clipped; one that ends in a tanh is refused.
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
             codes `(batch, latent_dim)`.
         discriminator: your own `keras.Model` from `[images, latents]`, or `[images,
@@ -80,10 +81,16 @@ class BiGAN(AutoencoderModel):
             return functools.partial(method, pixels, self.latent_dim, classes)
 
         self.add_network(
-            "generator", generator, build(networks.generator), code, pixels, classes
+            "generator",
+            generator,
+            build(networks.generator),
+            code,
+            pixels,
+            classes,
+            "images",
         )
         self.add_network(
-            "encoder", encoder, build(networks.encoder), pixels, code, classes
+            "encoder", encoder, build(networks.encoder), pixels, code, classes, "codes"
         )
         self.add_network(
             "discriminator",
@@ -92,6 +99,7 @@ class BiGAN(AutoencoderModel):
             [pixels, code],
             (1,),
             classes,
+            "logits",
         )
 
     def default_optimizer(self):
@@ -154,4 +162,5 @@ class BiGAN(AutoencoderModel):
 
     def generate_batch(self, latents, labels=None, training=False):
         images = self.generator(self.given(latents, labels), training=training)
-        return ops.cast(images, "float32")
+        images = ops.cast(images, "float32")
+        return images if training else ops.clip(images, 0.0, 1.0)

@@ -80,6 +80,7 @@ class FactorVAE(VAE):
             (self.latent_dim,),
             (1,),
             self.num_classes,
+            "logits",
         )
         self.autoencoder = self.chained()
         self.watch(

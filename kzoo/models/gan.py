@@ -59,7 +59,8 @@ class GAN(GenerativeModel):
             that the initial weights are soon forgotten.
         num_classes: number of labels to condition both networks on, or None.
         generator: your own `keras.Model` from latents, or `[latents, labels]`, to
-            images in [0, 1]: it ends in a sigmoid, say.
+            images in [0, 1]: it ends in a sigmoid, say. Where nothing bounds them,
+            samples are clipped; one that ends in a tanh is refused.
         discriminator: your own `keras.Model` from images in [0, 1], or
             `[images, labels]`, to one logit, `(batch, 1)`, without a sigmoid.
         **kwargs: `optimizers`, `name`, `dtype`: see `kzoo.base.PhasedModel`.
@@ -121,6 +122,7 @@ class GAN(GenerativeModel):
             (self.latent_dim,),
             self.image_shape,
             self.num_classes,
+            "images",
         )
         if self.ema is not None:
             self.ema_generator = keras.models.clone_model(self.generator)
@@ -135,6 +137,7 @@ class GAN(GenerativeModel):
             self.image_shape,
             (1,),
             self.num_classes,
+            self.loss.kind,
         )
 
     def further_logs(self):
@@ -275,7 +278,7 @@ class GAN(GenerativeModel):
         images = generator(self.given(latents, labels), training=False)
         images = ops.cast(images, "float32")
         # The discriminator judges what is not clipped, so that gradients reach it all.
-        return images if self.architecture.bounded else ops.clip(images, 0.0, 1.0)
+        return ops.clip(images, 0.0, 1.0)
 
 
 def check_penalties(penalties, weight_clip):

@@ -152,6 +152,7 @@ class InfoGAN(GAN):
             lambda: networks.discriminator(self.image_shape),
             self.image_shape,
             [(1,), (networks.categories,), (networks.continuous,)],
+            kinds=[self.loss.kind, "scores", "codes"],
         )
 
     def further_logs(self):

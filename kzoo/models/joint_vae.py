@@ -126,6 +126,7 @@ class JointVAE(AutoencoderModel):
             ),
             self.image_shape,
             [code, code, (sum(self.categories),)],
+            kinds=["codes", "log_var", "scores"],
         )
         self.add_network(
             "decoder",
@@ -135,6 +136,7 @@ class JointVAE(AutoencoderModel):
             ),
             (self.latent_dim,),
             (height, width, self.likelihood.parameters(channels)),
+            kinds=self.likelihood.kind,
         )
 
     def default_optimizer(self):

@@ -14,7 +14,7 @@ from kzoo.networks.autoencoder import ENCODER_DECODERS, EncoderDecoder
 from kzoo.parts.divergences import DIVERGENCES, Divergence
 from kzoo.parts.likelihoods import LIKELIHOODS, Likelihood
 from kzoo.parts.posteriors import POSTERIORS, Posterior, VonMisesFisher
-from kzoo.parts.priors import PRIORS, Prior, Sphere
+from kzoo.parts.priors import PRIORS, Prior, Sphere, StandardNormal
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -95,8 +95,10 @@ class VAE(LikelihoodModel):
         self.divergence = config.part("divergence", divergence, Divergence, DIVERGENCES)
         self.posterior = config.part("posterior", posterior, Posterior, POSTERIORS)
         self.posterior.connect(self.latent_dim)
-        self.add_networks(encoder, decoder)
-        self.set_prior(config.part("prior", prior, Prior, PRIORS))
+        prior = config.part("prior", prior, Prior, PRIORS)
+        normal = type(prior) is StandardNormal
+        self.add_networks(encoder, decoder, "codes" if normal else None)
+        self.set_prior(prior)
         self.check_densities()
         self.watch("loss", "reconstruction", *self.divergence.logs)
         self.built = True
@@ -111,11 +113,12 @@ class VAE(LikelihoodModel):
             )
         self.divergence.check(self.prior, self.posterior)
 
-    def add_networks(self, encoder, decoder):
+    def add_networks(self, encoder, decoder, mean):
         code, (height, width, channels) = (self.latent_dim,), self.image_shape
         context, concentrated = self.posterior.context_dim, self.posterior.concentrated
         codes = [code, (1,) if concentrated else code]
         codes += [(context,)] if context else []
+        kinds = [mean, None if concentrated else "log_var", None][: len(codes)]
         self.add_network(
             "encoder",
             encoder,
@@ -129,6 +132,7 @@ class VAE(LikelihoodModel):
             self.image_shape,
             codes,
             self.num_classes,
+            kinds,
         )
         self.add_network(
             "decoder",
@@ -139,6 +143,7 @@ class VAE(LikelihoodModel):
             code,
             (height, width, self.likelihood.parameters(channels)),
             self.num_classes,
+            self.likelihood.kind,
         )
 
     def default_optimizer(self):

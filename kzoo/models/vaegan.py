@@ -52,7 +52,8 @@ class VAEGAN(AutoencoderModel):
         encoder: your own `keras.Model` from images in [0, 1], or `[images, labels]`, to
             `[mean, log_var]`, each `(batch, latent_dim)`.
         decoder: your own `keras.Model` from latents, or `[latents, labels]`, to images
-            in [0, 1]: it ends in a sigmoid, say.
+            in [0, 1]: it ends in a sigmoid, say. Where nothing bounds them, they are
+            clipped after training; one that ends in a tanh is refused.
         discriminator: your own `keras.Model` from images in [0, 1], or
             `[images, labels]`, to `[logits, features]`: `(batch, 1)` without a sigmoid,
             and any hidden layer.
@@ -109,6 +110,7 @@ class VAEGAN(AutoencoderModel):
             pixels,
             [code, code],
             classes,
+            ["codes", "log_var"],
         )
         self.add_network(
             "decoder",
@@ -117,6 +119,7 @@ class VAEGAN(AutoencoderModel):
             code,
             pixels,
             classes,
+            "images",
         )
         any_shape = None
         self.add_network(
@@ -126,6 +129,7 @@ class VAEGAN(AutoencoderModel):
             pixels,
             [(1,), any_shape],
             classes,
+            ["logits", None],
         )
 
     def default_optimizer(self):
@@ -216,9 +220,7 @@ class VAEGAN(AutoencoderModel):
     def generate_batch(self, latents, labels=None, training=False):
         images = self.decoder(self.given(latents, labels), training=training)
         images = ops.cast(images, "float32")
-        if training or self.architecture.bounded:
-            return images
-        return ops.clip(images, 0.0, 1.0)
+        return images if training else ops.clip(images, 0.0, 1.0)
 
 
 def with_posterior(discriminator, latent_dim):

@@ -121,6 +121,7 @@ class VQVAE(AutoencoderModel):
             vectors,
             (height, width, self.likelihood.parameters(channels)),
             classes,
+            self.likelihood.kind,
         )
 
     @property

@@ -8,6 +8,7 @@ from keras import layers
 from kzoo.config import Part
 from kzoo.layers import Conv2D, Conv2DTranspose, SharedScale
 from kzoo.networks.blocks import (
+    Flatten,
     check_widths,
     halved,
     image_and_label,
@@ -79,7 +80,7 @@ class MLPEncoderDecoder(EncoderDecoder):
         concentrated=False,
     ):
         images = keras.Input(image_shape, name="images")
-        label_inputs, x = vector_and_label(layers.Flatten()(images), num_classes)
+        label_inputs, x = vector_and_label(Flatten()(images), num_classes)
         for width in self.widths:
             x = layers.Dense(width, activation=self.activation)(x)
         outputs = posterior_layers(x, latent_dim, context_dim, concentrated)
@@ -122,7 +123,7 @@ class ConvEncoderDecoder(EncoderDecoder):
         for width in self.widths:
             x = Conv2D(width, 3, 2, "same", activation=self.activation)(x)
         units = max(16, 2 * latent_dim)
-        x = layers.Dense(units, activation=self.activation)(layers.Flatten()(x))
+        x = layers.Dense(units, activation=self.activation)(Flatten()(x))
         outputs = posterior_layers(x, latent_dim, context_dim, concentrated)
         return network([images, *label_inputs], outputs, "encoder")
 

@@ -9,7 +9,14 @@ import keras
 from keras import layers
 
 from kzoo.layers import BatchNormalization, Conv2D, Conv2DTranspose
-from kzoo.networks.blocks import GANNetworks, halved, halved_sizes, network
+from kzoo.networks.blocks import (
+    Flatten,
+    GANNetworks,
+    UpSampling2D,
+    halved,
+    halved_sizes,
+    network,
+)
 
 
 class AutoencoderGANNetworks(GANNetworks):
@@ -39,7 +46,6 @@ class BEGANNetworks(AutoencoderGANNetworks):
     """
 
     learning_rate = 1e-4
-    bounded = False
 
     def default_widths(self, image_shape):
         return began_widths(image_shape)
@@ -62,7 +68,7 @@ class BEGANNetworks(AutoencoderGANNetworks):
             if i:
                 x = convolution(width, strides=2)(x)
             x = convolution(width)(convolution(width)(x))
-        return layers.Dense(latent_dim)(layers.Flatten()(x))
+        return layers.Dense(latent_dim)(Flatten()(x))
 
     def decoded(self, codes, image_shape):
         """The encoder reversed. Images are about [0, 1], without an activation."""
@@ -71,7 +77,7 @@ class BEGANNetworks(AutoencoderGANNetworks):
         x = layers.Dense(height * width * widths[0])(codes)
         x = layers.Reshape((height, width, widths[0]))(x)
         for i in range(len(widths)):
-            x = layers.UpSampling2D(2)(x) if i else x
+            x = UpSampling2D(2)(x) if i else x
             x = convolution(widths[0])(convolution(widths[0])(x))
         x = Conv2D(image_shape[-1], 3, padding="same", dtype="float32")(x)
         return layers.Rescaling(0.5, 0.5, dtype="float32")(x)
@@ -122,7 +128,7 @@ class NormalizedBEGANNetworks(AutoencoderGANNetworks):
         widths = self.widths_for(image_shape)[:1]
         images = keras.Input(image_shape, name="images")
         x = Conv2D(widths[0], 4, 2, "same", activation="relu")(images)
-        x = layers.Dense(latent_dim, use_bias=False)(layers.Flatten()(x))
+        x = layers.Dense(latent_dim, use_bias=False)(Flatten()(x))
         outputs = enlarged(normalized(x), image_shape, widths)
         return network([images], outputs, "discriminator")
 

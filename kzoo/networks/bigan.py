@@ -6,7 +6,13 @@ import keras
 from keras import layers
 
 from kzoo.layers import BatchNormalization
-from kzoo.networks.blocks import GANNetworks, features, network, vector_and_label
+from kzoo.networks.blocks import (
+    Flatten,
+    GANNetworks,
+    features,
+    network,
+    vector_and_label,
+)
 from kzoo.networks.dcgan import DCGANNetworks, dcgan_init, dcgan_widths
 
 
@@ -51,7 +57,7 @@ class MLPBiGANNetworks(BiGANNetworks):
 
     def encoder(self, image_shape, latent_dim, num_classes=None):
         images = keras.Input(image_shape, name="images")
-        x = layers.Flatten()(layers.Rescaling(2.0, -1.0)(images))
+        x = Flatten()(layers.Rescaling(2.0, -1.0)(images))
         label_inputs, x = vector_and_label(x, num_classes)
         x = dense_layers(x, self.widths_for(image_shape)[::-1], 0.2)
         codes = layers.Dense(latent_dim, dtype="float32", **dcgan_init())(x)
@@ -60,7 +66,7 @@ class MLPBiGANNetworks(BiGANNetworks):
     def pair_discriminator(self, image_shape, latent_dim, num_classes=None):
         images = keras.Input(image_shape, name="images")
         latents = keras.Input((latent_dim,), name="latents")
-        x = layers.Flatten()(layers.Rescaling(2.0, -1.0)(images))
+        x = Flatten()(layers.Rescaling(2.0, -1.0)(images))
         x = layers.Concatenate()([x, latents])
         label_inputs, x = vector_and_label(x, num_classes)
         x = dense_layers(x, self.widths_for(image_shape)[::-1], 0.2)

@@ -1,6 +1,7 @@
 """What several models' networks are built from."""
 
 import contextlib
+import functools
 
 import keras
 from keras import layers, ops
@@ -11,6 +12,11 @@ from kzoo.layers import SelfAttention, SpectralNormalization
 
 CONDITIONINGS = ("concatenation", "projection")
 NORMALIZATIONS = ("batch", "layer", "spectral", None)
+# Keras's own layers would take `keras.config.image_data_format()`.
+AveragePooling2D, Flatten, UpSampling2D = (
+    functools.partial(layer, data_format="channels_last")
+    for layer in (layers.AveragePooling2D, layers.Flatten, layers.UpSampling2D)
+)
 
 
 class GANNetworks(Part):
@@ -22,7 +28,6 @@ class GANNetworks(Part):
     """
 
     learning_rate = 2e-4  # of Adam, with which a GAN trains these networks
-    bounded = True  # whether the generator's images stay in [0, 1]
 
     def __init__(self, widths=None):
         self.widths = None if widths is None else check_widths(widths)
@@ -257,18 +262,37 @@ def check_shapes(argument, own, inputs, outputs, num_classes=None):
     tensors = tensors[0] if len(tensors) == 1 else tensors
     expected = expected[0] if len(expected) == 1 else f"[{', '.join(expected)}]"
     try:
-        received = keras.tree.map_structure(lambda t: tuple(t.shape[1:]), own(tensors))
+        symbolic = own(tensors)
+        received = keras.tree.map_structure(lambda t: tuple(t.shape[1:]), symbolic)
     except Exception as error:
         raise ValueError(
             f"Expected {argument} to be a Keras model that takes {expected}. "
-            f"Received: {own!r}, which fails: {error}"
+            f"Received: {own!r}, which fails: {error}{_channels_hint(own)}"
         ) from error
     received = list(received) if isinstance(outputs, list) else received
     if not _fits(received, outputs):
         raise ValueError(
             f"Expected {argument} to map {expected} to outputs of shape {outputs}, the "
             f"batch axis left out. Received: {argument} with outputs {received}."
+            f"{_channels_hint(own)}"
         )
+    for tensor in keras.tree.flatten(symbolic):
+        if "float" not in checks.dtype_name(tensor):
+            raise ValueError(
+                f"Expected {argument} to have floating point outputs. Received: "
+                f"outputs of {checks.dtype_name(tensor)}. Leave out the argmax or cast."
+            )
+
+
+def _channels_hint(own):
+    """What to change in a network that was made under Keras's other setting."""
+    layers_of = [own, *getattr(own, "layers", [])]
+    if all(getattr(x, "data_format", "") != "channels_first" for x in layers_of):
+        return ""
+    return (
+        " Its layers are channels first, as Keras is set to; kzoo's images are "
+        "channels last. Make them with data_format='channels_last'."
+    )
 
 
 def _fits(received, expected):

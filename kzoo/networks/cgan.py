@@ -13,6 +13,7 @@ from kzoo import checks
 from kzoo.layers import Dropout
 from kzoo.networks.blocks import (
     NORMALIZATIONS,
+    Flatten,
     GANNetworks,
     network,
     normalized,
@@ -67,7 +68,7 @@ class CGANNetworks(GANNetworks):
         dropout, normalization = self.dropout, self.normalization
         images = keras.Input(image_shape, name="images")
         labels, one_hot = label_and_one_hot(num_classes)
-        x = layers.Flatten()(layers.Rescaling(2.0, -1.0)(images))
+        x = Flatten()(layers.Rescaling(2.0, -1.0)(images))
         x = maxout(x, math.ceil(last / 5), 5, normalization)
         y = maxout(one_hot, math.ceil(last / 24), 5, normalization)
         x = Dropout(dropout)(layers.Concatenate()([x, y]))

@@ -14,6 +14,7 @@ from kzoo.layers import (
 from kzoo.networks.blocks import (
     CONDITIONINGS,
     NORMALIZATIONS,
+    Flatten,
     GANNetworks,
     attended,
     attention_height,
@@ -121,7 +122,7 @@ class DCGANNetworks(GANNetworks):
             x = layers.LeakyReLU(0.2)(normal()(x) if normal else x)
             x = attended(x, attention, normalization)
         x = MinibatchStandardDeviation()(x) if self.minibatch_stddev else x
-        features = layers.Flatten(dtype="float32")(x)
+        features = Flatten(dtype="float32")(x)
         last = layers.Dense(1, dtype="float32", **dcgan_init())
         logits = normalized(last, normalization)(features)
         if label_inputs and self.conditioning == "projection":

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from kzoo import checks
 from kzoo.networks.autoencoder import parameters_shape, with_scale
-from kzoo.networks.blocks import given, network, vector_and_label
+from kzoo.networks.blocks import Flatten, given, network, vector_and_label
 from kzoo.networks.hierarchy import (
     HierarchyNetworks,
     TopDown,
@@ -47,7 +47,7 @@ class DenseNetworks(HierarchyNetworks):
     def build(self, shape, width, outputs, num_classes):
         """From a vector or an image, and labels, to what `outputs` makes of features"""
         inputs = keras.Input(shape)
-        label_inputs, x = vector_and_label(layers.Flatten()(inputs), num_classes)
+        label_inputs, x = vector_and_label(Flatten()(inputs), num_classes)
         return network([inputs, *label_inputs], outputs(self.hidden(x, width)), None)
 
     def hidden(self, x, width):
@@ -122,7 +122,7 @@ class LadderNetworks(DenseNetworks):
 
     def encoder(self, image_shape, num_classes=None):
         images = keras.Input(image_shape, name="images")
-        label_inputs, x = vector_and_label(layers.Flatten()(images), num_classes)
+        label_inputs, x = vector_and_label(Flatten()(images), num_classes)
         densities = []
         for width, dim in zip(self.widths, self.latent_dims, strict=True):
             x = self.hidden(x, width)

@@ -9,6 +9,7 @@ from kzoo import checks
 from kzoo.layers import BatchNormalization, Dropout
 from kzoo.networks.blocks import (
     NORMALIZATIONS,
+    Flatten,
     GANNetworks,
     network,
     normalized,
@@ -49,7 +50,7 @@ class MLPNetworks(GANNetworks):
     def discriminator(self, image_shape, num_classes=None):
         normalization = self.normalization
         images = keras.Input(image_shape, name="images")
-        x = layers.Flatten()(layers.Rescaling(2.0, -1.0)(images))
+        x = Flatten()(layers.Rescaling(2.0, -1.0)(images))
         label_inputs, x = vector_and_label(x, num_classes)
         for width in reversed(self.widths_for(image_shape)):
             x = normalized(layers.Dense(width), normalization)(x)

@@ -12,7 +12,9 @@ from keras import initializers, layers, ops
 from kzoo import checks, media
 from kzoo.layers import Conv2D
 from kzoo.networks.blocks import (
+    AveragePooling2D,
     GANNetworks,
+    UpSampling2D,
     embedded,
     halved_sizes,
     label_input,
@@ -57,12 +59,12 @@ class Smooth(layers.Layer):
 
 def upsampled(x):
     """Bilinear: `(batch, h, w, c)` to `(batch, 2h, 2w, c)`."""
-    return Smooth()(layers.UpSampling2D(2)(x))
+    return Smooth()(UpSampling2D(2)(x))
 
 
 def downsampled(x):
     """Bilinear with a low-pass filter: `(batch, 2h, 2w, c)` to `(batch, h, w, c)`."""
-    return layers.AveragePooling2D(2)(Smooth()(x))
+    return AveragePooling2D(2)(Smooth()(x))
 
 
 def pointwise(width, **kwargs):
@@ -114,8 +116,6 @@ class R3GANNetworks(GANNetworks):
         group_size: channels of a group in the 3x3 convolutions, which are twice as wide
             as `widths`. The paper has 16, and 32 for ImageNet.
     """
-
-    bounded = False
 
     def __init__(self, widths=None, blocks=1, group_size=16):
         super().__init__(widths)

@@ -18,7 +18,9 @@ from kzoo.layers import (
 from kzoo.networks.blocks import (
     CONDITIONINGS,
     NORMALIZATIONS,
+    AveragePooling2D,
     GANNetworks,
+    UpSampling2D,
     attended,
     attention_height,
     attention_setting,
@@ -179,9 +181,9 @@ def up_block(x, width, normalize, kernels=None):
         return normalized(convolution(width, kernel_size, use_bias=False), kernels)(x)
 
     shortcut = convolved(x, 1)
-    shortcut = layers.UpSampling2D(2)(shortcut)
+    shortcut = UpSampling2D(2)(shortcut)
     x = layers.ReLU()(normalize(x))
-    x = convolved(layers.UpSampling2D(2)(x), 3)
+    x = convolved(UpSampling2D(2)(x), 3)
     x = convolved(layers.ReLU()(normalize(x)), 3)
     return layers.Add()([x, shortcut])
 
@@ -189,14 +191,14 @@ def up_block(x, width, normalize, kernels=None):
 def down_block(x, width, halves, normalization, first):
     """Halves the sides if `halves`. The first block does not activate its input."""
     hidden = width if first else x.shape[-1]
-    shortcut = layers.AveragePooling2D(2)(x) if halves else x
+    shortcut = AveragePooling2D(2)(x) if halves else x
     if first or halves or x.shape[-1] != width:
         shortcut = normalized(convolution(width, 1), normalization)(shortcut)
     x = x if first else activated(x, normalization)
     x = normalized(convolution(hidden, 3), normalization)(x)
     x = activated(x, None if first else normalization)
     x = normalized(convolution(width, 3), normalization)(x)
-    x = layers.AveragePooling2D(2)(x) if halves else x
+    x = AveragePooling2D(2)(x) if halves else x
     return layers.Add()([x, shortcut])
 
 

@@ -14,6 +14,7 @@ from keras import initializers, layers, ops
 from kzoo import checks, media
 from kzoo.layers import MinibatchStandardDeviation
 from kzoo.networks.blocks import (
+    Flatten,
     GANNetworks,
     embedded,
     halved,
@@ -140,7 +141,6 @@ class StyleGANNetworks(GANNetworks):
 
     # Weights that are scaled in use move as far at ten times the rate.
     learning_rate = 2e-3
-    bounded = False
 
     def __init__(self, widths=None, mapping_layers=8, mapping_rate=0.01, noisy=False):
         super().__init__(widths)
@@ -183,7 +183,7 @@ class StyleGANNetworks(GANNetworks):
         for width in widths[-2::-1]:
             x = down_block(x, width)
         x = convolution(widths[0], 3)(MinibatchStandardDeviation()(x))
-        x = layers.Flatten()(x)
+        x = Flatten()(x)
         x = EqualizedDense(widths[0], activation=scaled_leaky_relu)(x)
         features = widths[0] if labels else 1
         logits = EqualizedDense(features, dtype="float32")(x)

@@ -15,6 +15,9 @@ from kzoo import checks
 from kzoo.layers import Conv2D
 from kzoo.networks.autoencoder import parameters_shape, with_scale
 from kzoo.networks.blocks import (
+    AveragePooling2D,
+    Flatten,
+    UpSampling2D,
     given,
     halved,
     image_and_label,
@@ -67,11 +70,11 @@ class VDVAENetworks(HierarchyNetworks):
         x = Conv2D(widths[0], 3, padding="same")(x)
         features, scale = [], 1 / (self.blocks * len(widths))
         for level, width in enumerate(widths):
-            x = of_width(layers.AveragePooling2D(2)(x) if level else x, width)
+            x = of_width(AveragePooling2D(2)(x) if level else x, width)
             for _ in range(self.blocks):
                 x = layers.Add()([x, bottleneck(x, width, self.activation, scale)])
             features.append(x)
-        x = layers.Activation(self.activation)(layers.Flatten()(x))
+        x = layers.Activation(self.activation)(Flatten()(x))
         x = layers.Dense(top, activation=self.activation)(x)
         outputs = [*features, density_layers(x, self.latent_dims[-1])]
         return network([images, *label_inputs], outputs, "encoder")
@@ -160,7 +163,7 @@ def build_merge(shape, latent_dim, activation, depth, wider):
     x = layers.Add()([inputs[0], x])
     x = layers.Add()([x, bottleneck(x, shape[-1], activation, 1 / depth)])
     if wider is not None:
-        x = of_width(layers.UpSampling2D()(x), wider)
+        x = of_width(UpSampling2D()(x), wider)
     return network(list(inputs), x, None)
 
 

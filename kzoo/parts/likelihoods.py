@@ -25,6 +25,7 @@ class Likelihood(Part):
     `keras.saving.register_keras_serializable()`.
     """
 
+    kind = None  # what a decoder gives it, for `kzoo.base.endings`; or anything
     binarize = False  # whether pixels are drawn as 0 or 1 before they are scored
 
     def parameters(self, channels):
@@ -57,6 +58,8 @@ class Bernoulli(Likelihood):
             this a proper likelihood, to be compared with published ones.
     """
 
+    kind = "logits"
+
     def __init__(self, binarize=False):
         self.binarize = bool(binarize)
 
@@ -75,6 +78,8 @@ class ContinuousBernoulli(Likelihood):
 
     Loaiza-Ganem and Cunningham, arXiv:1907.06845, written by logits.
     """
+
+    kind = "logits"
 
     def negative_log_likelihood(self, images, outputs):
         nats = self.log_integral(outputs) - images * outputs
@@ -110,6 +115,11 @@ class Gaussian(Likelihood):
     Raises:
         ValueError: unless `scale` is above 0 or `"learned"`.
     """
+
+    @property
+    def kind(self):
+        """Means, or with a learned scale also its logarithm, which may be below 0."""
+        return "log_var" if self.scale == "learned" else "images"
 
     def __init__(self, scale=1.0):
         learned = isinstance(scale, str) and scale == "learned"
@@ -153,6 +163,8 @@ class Categorical(Likelihood):
     van den Oord et al., arXiv:1601.06759, section 3.2.
     """
 
+    kind = "scores"
+
     def parameters(self, channels):
         return LEVELS * channels
 
@@ -183,6 +195,8 @@ class LogisticMixture(Likelihood):
     Args:
         components: number of logistics at a pixel.
     """
+
+    kind = "scores"
 
     def __init__(self, components=5):
         self.components = checks.positive_int("components", components)

@@ -15,6 +15,7 @@ class AdversarialLoss(Part):
     """
 
     relativistic = False
+    kind = None  # what a discriminator gives it, for `kzoo.base.endings`; or anything
 
     def discriminator(self, real, fake):
         """What the discriminator minimises."""
@@ -31,6 +32,8 @@ class NonSaturating(AdversarialLoss):
 
     Goodfellow et al., arXiv:1406.2661, section 3.
     """
+
+    kind = "logits"
 
     def discriminator(self, real, fake):
         return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
@@ -69,6 +72,8 @@ class Wasserstein(AdversarialLoss):
     1-Lipschitz: clip its weights or penalise its gradient.
     """
 
+    kind = "scores"
+
     def discriminator(self, real, fake):
         return ops.mean(fake) - ops.mean(real)
 
@@ -79,6 +84,8 @@ class Wasserstein(AdversarialLoss):
 @keras.saving.register_keras_serializable("kzoo")
 class Hinge(Wasserstein):
     """max(0, 1 - D(real)) + max(0, 1 + D(fake)). Lim and Ye, arXiv:1705.02894."""
+
+    kind = "logits"
 
     def discriminator(self, real, fake):
         return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
@@ -92,6 +99,7 @@ class RelativisticPairing(AdversarialLoss):
     arXiv:2501.05441, equation 2.
     """
 
+    kind = "scores"
     relativistic = True
 
     def discriminator(self, real, fake):
@@ -109,6 +117,7 @@ class RelativisticAverage(AdversarialLoss):
     and fake change places.
     """
 
+    kind = "scores"
     relativistic = True
 
     def discriminator(self, real, fake):

@@ -251,8 +251,6 @@ class Drift(Penalty):
 class Linear(GANNetworks):
     """One dense layer each."""
 
-    bounded = False
-
     def __init__(self, units=1):
         super().__init__()
         self.units = units

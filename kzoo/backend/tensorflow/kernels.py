@@ -11,7 +11,9 @@ convolution = keras.ops.conv
 
 
 def transposed_convolution(x, kernel, strides):
-    return keras.ops.conv_transpose(x, kernel, strides, "same")
+    return keras.ops.conv_transpose(
+        x, kernel, strides, "same", data_format="channels_last"
+    )
 
 
 def batch_normalization(x, gamma, beta, epsilon):
