@@ -20,7 +20,7 @@ def start_from(path, model):
     """
     try:
         trained = keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except Exception as error:
         raise ValueError(
             "Expected a trained model, a .keras file or a folder that Keras loads. "
             f"Received: {path}, which it does not: {error}"

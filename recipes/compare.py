@@ -78,7 +78,7 @@ def main(
             if not (resume and (folder / "result.json").exists()):
                 settings = data, features, epochs, batch_size, resume
                 in_a_new_process(train, name, seed, folder, *settings)
-            results[name].append(json.loads((folder / "result.json").read_text()))
+            results[name].append(read(folder / "result.json"))
             print(name, f"seed {seed}:", summary([results[name][-1]]), flush=True)
 
     (output / "results.json").write_text(json.dumps(results, indent=1))
@@ -91,6 +91,16 @@ def main(
     (output / "report.md").write_text(report(results, protocol))
     print((output / "report.md").read_text())
     print(f"Report, figure and models: {output}")
+
+
+def read(path):
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"Expected the result of a run. Received: {path}, which is damaged: "
+            f"{error}. Remove it, and the run is finished again from its checkpoint."
+        ) from error
 
 
 def in_a_new_process(function, *arguments):

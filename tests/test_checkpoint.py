@@ -1,13 +1,28 @@
 """Stopping and resuming. `test_recipes.py` does it with SIGKILL."""
 
+import collections
+import contextlib
+import math
+
 import keras
 import numpy as np
 import pytest
-from conformance import assert_same_state, batch, compiled, state
+from conformance import assert_same_state, batch, compiled, eagerly, state
+from keras import ops
+from keras.optimizers import Adam
 
+from kzoo.backend import keras_internals
 from kzoo.callbacks import Checkpoint
 from kzoo.models import DCGAN, GAN, LSGAN, SNGAN, VAE
-from kzoo.networks import DCGANNetworks, MLPNetworks
+from kzoo.networks import DCGANNetworks, MLPEncoderDecoder, MLPNetworks
+
+
+def cosine(steps=50):
+    return keras.optimizers.schedules.CosineDecay(1e-3, steps)
+
+
+def group(rate):
+    return {"discriminator": Adam(2e-4), "generator": Adam(rate)}
 
 
 def make():
@@ -97,3 +112,421 @@ def test_the_file_of_another_model_is_refused(other, named, tmp_path):
         fit(model, 2, Checkpoint(path, resume=True))
     for a, b in zip(before, state(model), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+# Other callbacks
+
+
+def make_vae():
+    return VAE((8, 8, 1), 4, MLPEncoderDecoder((8,)))
+
+
+def started():
+    return compiled(make_vae, run_eagerly=eagerly())
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends the process, as it were, in the second step of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.last = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.last and batch == 1:
+            raise KeyboardInterrupt
+
+
+class Worse(keras.callbacks.Callback):
+    """A quantity that is best in the second epoch, in the place of a loss."""
+
+    values = (3.0, 1.0, 2.0, 2.0, 2.0, 0.5, 2.0, 2.0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["score"] = self.values[epoch]
+
+
+class Own(keras.callbacks.Callback):
+    """A user's callback with all kinds of state in attributes."""
+
+    seen_by_all = []  # noqa: RUF012
+
+    def __init__(self, every=2):
+        super().__init__()
+        self.every, self.count, self.name, self.best = every, 0, None, math.inf
+        self.recent = collections.deque(maxlen=2)
+        self.by_name = collections.defaultdict(list)
+        self.shadow = [np.zeros(2, "float32"), {"a": (1, {2})}]
+        self.scale = np.float32(1)
+        self.variable = keras.Variable([0.0])
+        self.mean = keras.metrics.Mean()
+        self.tensor = ops.zeros(3)
+        self.random = np.random.default_rng(0)
+        self.drawn = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen_by_all.append(epoch)
+        self.count += 1
+        self.name = f"epoch {epoch}"
+        self.best = min(self.best, logs["loss"])
+        self.recent.append(logs["loss"])
+        self.by_name["loss"].append(logs["loss"])
+        self.shadow[0] = self.shadow[0] * 0.9 + np.float32(logs["loss"])
+        self.shadow[1]["a"] = (epoch, {epoch, 7})
+        self.scale *= np.float32(0.3)
+        self.variable.assign_add([logs["loss"]])
+        self.mean.update_state(logs["loss"])
+        self.tensor = self.tensor + logs["loss"]
+        self.drawn.append(self.random.random())
+
+    def plain(self):
+        arrays = [self.variable, self.mean.total, self.mean.count, self.tensor]
+        return [
+            *(self.every, self.count, self.name, self.best, [*self.seen_by_all]),
+            *([*self.recent], self.recent.maxlen, self.by_name, self.by_name["new"]),
+            *(self.shadow[0].tolist(), self.shadow[1], self.scale, self.drawn),
+            *(ops.convert_to_numpy(a).tolist() for a in arrays),
+        ]
+
+
+class Protocol(keras.callbacks.Callback):
+    """A user's callback that gives its state itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = lambda: self.total
+        self.total = 0.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.total += logs["loss"]
+
+    def get_state(self):
+        return {"total": self.total, "array": np.full(2, self.total)}
+
+    def set_state(self, state):
+        self.total = state["array"][1] + 0 * state["total"]
+
+    def plain(self):
+        return float(self.total)
+
+
+class OwnStopping(keras.callbacks.EarlyStopping):
+    """A user's subclass of a callback of Keras with a counter of its own."""
+
+    def __init__(self):
+        super().__init__("score", mode="min", patience=9, restore_best_weights=True)
+        self.asked = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self.asked += 1
+
+
+def all_callbacks(folder):
+    best = {"monitor": "score", "mode": "min", "save_best_only": True}
+    return [
+        Worse(),
+        keras.callbacks.ReduceLROnPlateau(
+            "score", 0.5, patience=1, mode="min", cooldown=1
+        ),
+        keras.callbacks.ModelCheckpoint(folder / "best.keras", **best),
+        keras.callbacks.ModelCheckpoint(
+            folder / "best.weights.h5", save_weights_only=True, **best
+        ),
+        keras.callbacks.ModelCheckpoint(
+            folder / "{epoch}_{batch}.weights.h5", save_weights_only=True, save_freq=4
+        ),
+        keras.callbacks.CSVLogger(folder / "log.csv"),
+        keras.callbacks.History(),
+        keras.callbacks.TerminateOnNaN(),
+        OwnStopping(),
+        Own(),
+        Protocol(),
+    ]
+
+
+def plain_state(callback):
+    """What a callback has that training changes, as plain values."""
+    if hasattr(callback, "plain"):
+        return callback.plain()
+    names = [*keras_internals.callback_state(callback), "asked"]
+    values = [getattr(callback, name, None) for name in names]
+    return keras.tree.map_structure(
+        lambda value: value.tolist() if hasattr(value, "tolist") else value, values
+    )
+
+
+def saved_weights(folder):
+    paths = sorted(folder.glob("*.weights.h5"))
+    model = make_vae()
+    model.compile()
+    loaded = {}
+    for path in paths:
+        model.load_weights(path)
+        loaded[path.name] = state(model)
+    best = keras.saving.load_model(folder / "best.keras")
+    return loaded | {"best.keras": state(best)}
+
+
+def run(folder, epochs, kill=None, order=1, resume=True, fit=fit, make=make_vae):
+    """A run as in a process of its own. Returns the model and the callbacks."""
+    Own.seen_by_all = []
+    model = compiled(make, run_eagerly=eagerly())
+    callbacks = all_callbacks(folder)
+    checkpoint = Checkpoint(folder / "run.keras", resume=resume)
+    listed = [checkpoint, *callbacks][::order]
+    if order == -1:  # but what `Worse` adds to the logs comes first
+        listed = [callbacks[0], *(one for one in listed if one is not callbacks[0])]
+    killed = (
+        contextlib.nullcontext() if kill is None else pytest.raises(KeyboardInterrupt)
+    )
+    with killed:
+        fit(model, epochs, *listed, Kill(kill))
+    return model, [*map(plain_state, callbacks)]
+
+
+@pytest.mark.filterwarnings("error::UserWarning:kzoo")
+@pytest.mark.parametrize("order, kills", [(1, (3,)), (-1, (1, 2, 5))])
+def test_resumed_callbacks_are_those_of_the_uninterrupted_run(tmp_path, order, kills):
+    whole, first = run(folder(tmp_path, "whole"), 7, order=order)
+    for kill in kills:
+        run(folder(tmp_path, "run"), 7, kill, order=order)
+    resumed, second = run(folder(tmp_path, "run"), 7, order=order)
+    assert_same_state(whole, resumed)
+    assert first == second
+    assert whole.history.epoch == resumed.history.epoch
+    assert whole.history.history == resumed.history.history
+    logs = [(tmp_path / name / "log.csv").read_bytes() for name in ("whole", "run")]
+    assert logs[0] == logs[1]
+    best = [saved_weights(tmp_path / name) for name in ("whole", "run")]
+    assert best[0].keys() == best[1].keys()
+    for name, weights in best[0].items():
+        for a, b in zip(weights, best[1][name], strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def folder(path, name):
+    (path / name).mkdir(exist_ok=True)
+    return path / name
+
+
+@pytest.mark.parametrize(
+    "make, compiled_then, compiled_now, named",
+    [
+        (make_vae, lambda: "adam", keras.optimizers.SGD, "Adam"),
+        (make_vae, Adam, lambda: Adam(1e-5), "learning_rate=0.001 .* 1e-05"),
+        (make_vae, Adam, lambda: Adam(1e-3, beta_1=0.5), "beta_1=0.9 .* 0.5"),
+        (make_vae, Adam, lambda: Adam(cosine()), "0.001 .* CosineDecay"),
+        (
+            make_vae,
+            lambda: Adam(cosine()),
+            lambda: Adam(cosine(9)),
+            "decay_steps=50 .* 9",
+        ),
+        (make, lambda: group(2e-4), lambda: group(1e-4), "0.0002 .* 0.0001"),
+    ],
+)
+def test_other_settings_of_the_optimizer_are_refused(
+    make, compiled_then, compiled_now, named, tmp_path
+):
+    path = tmp_path / "run.keras"
+    model = make()
+    model.compile(compiled_then(), run_eagerly=eagerly())
+    fit(model, 1, Checkpoint(path))
+    content = path.read_bytes()
+    log = tmp_path / "log.csv"
+    log.write_text("mine")
+    again = make()
+    again.compile(compiled_now(), run_eagerly=eagerly())
+    callbacks = [keras.callbacks.CSVLogger(log), Checkpoint(path, resume=True)]
+    with pytest.raises(ValueError, match=named) as error:
+        fit(again, 2, *callbacks)
+    assert str(path) in str(error.value)
+    assert path.read_bytes() == content and log.read_text() == "mine"
+
+
+def test_what_callbacks_do_to_the_learning_rate_is_no_other_setting(tmp_path):
+    path = tmp_path / "run.keras"
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+    model = started()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, 4, schedule, Checkpoint(path), Kill(2))
+    # In the same process, as in a notebook, and in another one.
+    for again in model, started():
+        fit(again, 4, schedule, Checkpoint(path, resume=True))
+        rate = ops.convert_to_numpy(again.optimizer.learning_rate)
+        assert float(rate) == pytest.approx(1e-3 / 16)
+    model.optimizer.learning_rate = 1e-5
+    with pytest.raises(ValueError, match="1e-05"):
+        fit(model, 5, schedule, Checkpoint(path, resume=True))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"a text",
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:5000] + b"damaged" + content[5007:],
+    ],
+    ids=["empty", "foreign", "truncated", "overwritten"],
+)
+def test_a_damaged_file_is_named_and_left_alone(damage, tmp_path):
+    path = tmp_path / "run.keras"
+    fit(started(), 1, Checkpoint(path))
+    damaged = damage(path.read_bytes())
+    path.write_bytes(damaged)
+    model = started()
+    before = state(model)
+    with pytest.raises(ValueError, match="move it away") as error:
+        fit(model, 2, Checkpoint(path, resume=True))
+    assert str(path) in str(error.value)
+    assert path.read_bytes() == damaged
+    for a, b in zip(before, state(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_without_its_run_is_no_checkpoint(tmp_path):
+    path = tmp_path / "model.keras"
+    started().save(path)
+    with pytest.raises(ValueError, match=r"model.keras.* without its run"):
+        fit(started(), 2, Checkpoint(path, resume=True))
+
+
+class Stop(keras.callbacks.Callback):
+    """Stops training in the first step of an epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training = self.epoch == 2 and batch == 0
+
+
+def test_an_epoch_that_was_cut_short_is_repeated(tmp_path):
+    path = tmp_path / "run.keras"
+    whole = started()
+    fit(whole, 4, Checkpoint(tmp_path / "whole.keras"))
+    fit(started(), 4, Checkpoint(path), Stop())
+    resumed = started()
+    fit(resumed, 4, Checkpoint(path, resume=True))
+    assert_same_state(whole, resumed)
+    assert resumed.history.history == whole.history.history
+
+
+def test_a_run_that_was_stopped_early_stays_so(tmp_path):
+    def stopping(patience):
+        return keras.callbacks.EarlyStopping(
+            "score", patience=patience, mode="min", restore_best_weights=True
+        )
+
+    path, whole = tmp_path / "run.keras", started()
+    history = fit(whole, 8, Worse(), stopping(2), Checkpoint(path))
+    assert len(history["loss"]) == 4
+    again = started()
+    assert fit(again, 8, Worse(), stopping(2), Checkpoint(path, resume=True)) == history
+    assert again.history.epoch == [0, 1, 2, 3]
+    for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    longer = started()
+    history = fit(longer, 6, Worse(), stopping(9), Checkpoint(path, resume=True))
+    assert len(history["loss"]) == 6
+
+
+def test_members_of_a_group_and_their_averages_are_restored(tmp_path):
+    def averaged():
+        names = "discriminator", "generator"
+        return {name: Adam(1e-3, use_ema=True) for name in names}
+
+    def train(path, *more, epochs=5):
+        model = make()
+        model.compile(averaged(), run_eagerly=eagerly())
+        swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        plateau = keras.callbacks.ReduceLROnPlateau(
+            "score", 0.5, patience=1, mode="min"
+        )
+        fit(model, epochs, Checkpoint(path, True), Worse(), plateau, swap, *more)
+        return model
+
+    keras.utils.set_random_seed(3)
+    whole = train(tmp_path / "whole.keras")
+    keras.utils.set_random_seed(3)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run.keras", Kill(3))
+    resumed = train(tmp_path / "run.keras")
+    assert_same_state(whole, resumed)
+    rates = [
+        float(ops.convert_to_numpy(member.learning_rate))
+        for member in resumed.optimizer.optimizers
+    ]
+    assert rates == [pytest.approx(1e-3 / 8)] * 2
+    assert whole.history.history == resumed.history.history
+
+
+@pytest.mark.parametrize("as_list", [list, keras.callbacks.CallbackList])
+def test_two_callbacks_of_a_class_are_told_apart(as_list, tmp_path):
+    def best(name, mode):
+        return keras.callbacks.ModelCheckpoint(
+            tmp_path / f"{name}.keras", "score", save_best_only=True, mode=mode
+        )
+
+    def train(epochs, *callbacks):
+        model = started()
+        callbacks = [Worse(), Checkpoint(tmp_path / "run.keras", True), *callbacks]
+        model.fit(
+            batch(model)[0], epochs=epochs, verbose=0, callbacks=as_list(callbacks)
+        )
+
+    train(3, best("low", "min"), best("high", "max"))
+    swapped = best("high", "max"), best("low", "min")
+    train(4, *swapped)
+    assert [one.best for one in swapped] == [3, 1]
+    with pytest.warns(UserWarning, match="ModelCheckpoint is not among"):
+        left = best("low", "min")
+        train(5, left)
+    assert left.best == 1
+    with pytest.warns(UserWarning, match="ModelCheckpoint was not among"):
+        train(6, best("low", "min"), best("new", "max"))
+
+
+class Opaque(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.writer, self.later = object(), None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            self.later = object()
+
+
+def test_state_that_cannot_be_saved_is_named(tmp_path):
+    losses = []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: losses.append(logs["loss"])
+    )
+    with pytest.warns(UserWarning, match="restore") as caught:
+        fit(started(), 2, note, Opaque(), Checkpoint(tmp_path / "run.keras"))
+    texts = [str(one.message) for one in caught if "restore" in str(one.message)]
+    assert len(texts) == 2
+    assert "writer" in texts[0] and "losses" in texts[0] and "later" in texts[1]
+    with pytest.warns(UserWarning, match="later"):
+        fit(
+            started(),
+            3,
+            *(note, Opaque()),
+            Checkpoint(tmp_path / "run.keras", resume=True),
+        )
+
+
+def test_other_arguments_of_fit_are_named(tmp_path):
+    path, (images, _) = tmp_path / "run.keras", batch(make_vae(), 20)
+    started().fit(images, batch_size=8, verbose=0, callbacks=[Checkpoint(path)])
+    with pytest.warns(UserWarning, match=r"batch_size=8 .* 10, seed=0 .* 3"):
+        started().fit(
+            *(images, None, 10, 2),
+            verbose=0,
+            callbacks=[Checkpoint(path, resume=True, seed=3)],
+        )

@@ -179,6 +179,9 @@ def test_a_classifier_is_what_it_was_after_saving(tmp_path):
     model = classifier()
     save_classifier(tmp_path / "own.npz", model, (4, 8))
     loaded = load_classifier(tmp_path / "own.npz")
+    (tmp_path / "damaged.npz").write_bytes((tmp_path / "own.npz").read_bytes()[:400])
+    with pytest.raises(ValueError, match=r"damaged.npz"):
+        load_classifier(tmp_path / "damaged.npz")
     for before, after in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_allclose(before, after, atol=1e-3)
     features, _ = Extractor(str(tmp_path / "own.npz"), (8, 8, 1))(TEST[:3])

@@ -200,6 +200,31 @@ def test_a_checkpoint_resumes_at_its_epoch_and_the_next_run_at_the_first(tmp_pat
     assert resumed.seen == [2] and usual.seen == [0]
 
 
+# Callbacks
+
+
+def test_the_state_of_callbacks_has_names_that_keras_assigns():
+    for name, state in keras_internals.CALLBACK_STATE.items():
+        cls = getattr(keras.callbacks, name)
+        callback = cls.__new__(cls)  # without what its arguments need
+        assert keras_internals.callback_state(callback) == state
+        assert set(state) <= keras_internals.set_by_keras(callback), name
+
+
+def test_what_a_subclass_sets_is_told_from_what_keras_sets():
+    class Own(keras.callbacks.EarlyStopping):
+        def __init__(self):
+            super().__init__("loss")
+            self.counted = 0
+
+    callback = Own()
+    assert set(vars(callback)) - keras_internals.set_by_keras(callback) == {"counted"}
+    assert "best" in keras_internals.callback_state(callback)
+    callback = keras.callbacks.Callback()
+    assert set(vars(callback)) <= keras_internals.set_by_keras(callback)
+    assert keras_internals.callback_state(callback) == ()
+
+
 # Layers
 
 
@@ -311,6 +336,11 @@ def test_a_keras_file_has_a_config_and_room_for_more(tmp_path):
     assert config["class_name"] == "VAE"
     assert config["config"] == json.loads(json.dumps(model.get_config()))
     assert keras_internals.read_json(path, "more.json") == {"epochs": 3}
+    arrays = [wave((2, 3)), np.array(7), np.array(["a"])]
+    keras_internals.attach_arrays(path, "more", arrays)
+    for a, b in zip(keras_internals.read_arrays(path, "more"), arrays, strict=True):
+        np.testing.assert_array_equal(a, b)
+    keras_internals.check_archive(path)
     again = keras.saving.load_model(path)
     again.load_weights(path)
     for a, b in zip(model.weights, again.weights, strict=True):

@@ -5,12 +5,16 @@ of Keras drops the name. `tests/test_keras_internals.py` has a test of each that
 when it no longer takes effect.
 """
 
+import dis
 import functools
+import inspect
+import io
 import json
 import pathlib
 import zipfile
 
 import keras
+import numpy as np
 
 import kzoo.backend
 
@@ -92,6 +96,56 @@ def set_initial_epoch(model, epoch):
     is gone, a resumed run begins at epoch 0.
     """
     model._initial_epoch = epoch
+
+
+# Callbacks
+
+CALLBACK_STATE = {
+    "BackupAndRestore": ("_batches_seen_since_last_saving", "_last_batch_seen"),
+    "CSVLogger": ("keys",),
+    "EarlyStopping": ("best", "wait", "stopped_epoch", "best_weights", "best_epoch"),
+    "History": ("epoch", "history"),
+    "ModelCheckpoint": ("best", "_batches_seen_since_last_saving", "_last_batch_seen"),
+    "OrbaxCheckpoint": (
+        *("best", "_batches_seen_since_last_saving", "_last_batch_seen"),
+        "_total_batches_seen",
+    ),
+    "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
+    "SwapEMAWeights": ("_ema_weights_in_model",),
+    "TensorBoard": ("_global_train_batch", "_global_test_batch"),
+}
+
+
+def callback_state(callback):
+    """The attributes of a callback of Keras, or of a subclass, that training changes.
+
+    Keras resets most of them when training begins, so that a resumed run would differ.
+    What it makes anew from its arguments, such as writers, is left out. When a name is
+    gone, that part of the state is not saved.
+    """
+    names = [cls.__name__ for cls in type(callback).__mro__ if is_of_keras(cls)]
+    return next((CALLBACK_STATE[n] for n in names if n in CALLBACK_STATE), ())
+
+
+def set_by_keras(callback):
+    """The attributes of a callback that the code of Keras assigns.
+
+    They are read from its instructions: what a user's subclass of a callback of Keras
+    sets is told apart from them.
+    """
+    return {
+        instruction.argval
+        for cls in type(callback).__mro__
+        if is_of_keras(cls)
+        for function in vars(cls).values()
+        if inspect.isfunction(function)
+        for instruction in dis.get_instructions(function)
+        if instruction.opname == "STORE_ATTR"
+    }
+
+
+def is_of_keras(cls):
+    return cls.__module__.split(".")[0] == "keras"
 
 
 # Layers and variables
@@ -212,6 +266,32 @@ def attach_json(path, name, value):
     """
     with zipfile.ZipFile(path, "a") as file:
         file.writestr(name, json.dumps(value))
+
+
+def attach_arrays(path, folder, arrays):
+    """Writes arrays into the `.keras` file `path`: `folder/0.npy` and so on."""
+    with zipfile.ZipFile(path, "a") as file:
+        for i, array in enumerate(arrays):
+            with file.open(f"{folder}/{i}.npy", "w", force_zip64=True) as entry:
+                np.save(entry, array, allow_pickle=False)
+
+
+def read_arrays(path, folder):
+    """The list of arrays that `attach_arrays` wrote."""
+    with zipfile.ZipFile(path) as file:
+        count = sum(name.startswith(f"{folder}/") for name in file.namelist())
+        return [
+            np.load(io.BytesIO(file.read(f"{folder}/{i}.npy")), allow_pickle=False)
+            for i in range(count)
+        ]
+
+
+def check_archive(path):
+    """Raises a `zipfile.BadZipFile` or an `OSError` for a damaged `.keras` file."""
+    with zipfile.ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged:
+        raise zipfile.BadZipFile(f"{damaged} in it is damaged")
 
 
 def read_json(path, name):

@@ -32,8 +32,12 @@ def fit_arguments(model, x, y, batch_size, callbacks, options):
     shuffle = options.get("shuffle", True)
     if options.get("validation_split"):
         shuffle = None  # Keras has yet to split the arrays
-    if not isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = [StopOnNonFinite(), *keras.tree.flatten(callbacks or [])]
+    settings = {
+        "data": checks.describe(x),
+        "batch_size": batch_size,
+        **{k: options.get(k) for k in ("validation_split", "steps_per_epoch")},
+    }
+    callbacks = [StopOnNonFinite(), *in_order(callbacks, model, settings)]
     if hasattr(x, "set_epoch"):
         check_shuffles_itself(options)
         callbacks.append(TellEpoch(x))
@@ -42,6 +46,29 @@ def fit_arguments(model, x, y, batch_size, callbacks, options):
         options["shuffle"] = False
     options |= {"x": x, "y": y, "batch_size": batch_size, "callbacks": callbacks}
     return options
+
+
+def in_order(callbacks, model, settings=None):
+    """A flat list of callbacks, those with a method `before_fit` at its end.
+
+    They are told the model, the other callbacks and `settings`, the arguments of `fit`
+    that a dict holds: `Checkpoint` saves the state of all others after they have run.
+    """
+    callbacks = list(flat(callbacks))
+    last = [one for one in callbacks if hasattr(one, "before_fit")]
+    others = [one for one in callbacks if not hasattr(one, "before_fit")]
+    for callback in last:
+        callback.before_fit(model, others, settings or {})
+    return [*others, *last]
+
+
+def flat(callbacks):
+    """The callbacks of a list, of nested lists or of `CallbackList`s."""
+    for callback in keras.tree.flatten(callbacks or []):
+        if type(callback) is keras.callbacks.CallbackList:
+            yield from flat(callback.callbacks)
+        else:
+            yield callback
 
 
 def validation_arguments(model, batch_size, options):

@@ -13,6 +13,12 @@ def save_seeds(model, store):
 def load_seeds(model, store):
     """Sets the seeds as `save_seeds` saved them. Returns the rest of the store."""
     seeds = {key: store[key] for key in list(store.keys()) if key.startswith("seed_")}
+    if len(seeds) < len(seed_states(model)):
+        raise ValueError(
+            f"Expected weights with the {len(seed_states(model))} random seeds that "
+            f"the model {model.name} has. Received: {len(seeds)} of them. Load what a "
+            "model with the same arguments has saved."
+        )
     for i, seed in enumerate(seed_states(model)):
         seed.assign(np.asarray(seeds[f"seed_{i}"]))
     return {key: store[key] for key in list(store.keys()) if key not in seeds}

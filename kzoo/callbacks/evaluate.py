@@ -39,6 +39,12 @@ class Evaluate(keras.callbacks.Callback):
         # A part that is trained by itself, such as a VQ-VAE's prior, names the whole.
         super().set_model(getattr(model, "whole", lambda: model)())
 
+    def get_state(self):
+        return {}  # for `Checkpoint`: the evaluator has none
+
+    def set_state(self, state):
+        pass
+
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
             return

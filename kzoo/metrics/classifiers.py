@@ -63,13 +63,25 @@ def load_classifier(name):
     """A classifier shipped with kzoo, such as `"mnist-v1"`, or one in a `.npz` file.
 
     Raises:
-        ValueError: for a name that is not shipped.
+        FileNotFoundError: if there is no such file.
+        ValueError: for a name that is not shipped, or a file that holds no classifier.
     """
     path = pathlib.Path(name)
     if path.suffix != ".npz":
         path = FOLDER / f"{checks.one_of('classifier', name, shipped())}.npz"
-    with np.load(path) as file:
-        arrays = dict(file)
+    try:
+        with np.load(path) as file:
+            return _from_arrays(dict(file))
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            "Expected a classifier of recipes/classifier.py, an .npz file. Received: "
+            f"{path}, which fails: {type(error).__name__}: {error}. Write it anew."
+        ) from error
+
+
+def _from_arrays(arrays):
     settings = {
         "image_shape": tuple(map(int, arrays.pop("image_shape"))),
         "num_classes": int(arrays.pop("num_classes")),

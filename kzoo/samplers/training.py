@@ -32,6 +32,15 @@ class Trainer(keras.Model):
         self.add_loss(ops.mean(nats))
         return nats
 
+    def fit(self, *args, callbacks=None, **kwargs):
+        # As in the `fit` of the models: `Checkpoint` saves the state of the others.
+        callbacks = keras.tree.flatten(callbacks or [])
+        last = [one for one in callbacks if hasattr(one, "before_fit")]
+        others = [one for one in callbacks if not hasattr(one, "before_fit")]
+        for callback in last:
+            callback.before_fit(self, others, {})
+        return super().fit(*args, callbacks=[*others, *last], **kwargs)
+
     def get_config(self):
         networks = map(keras.saving.serialize_keras_object, self.networks)
         return {"networks": list(networks)}
