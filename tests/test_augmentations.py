@@ -13,6 +13,7 @@ from kzoo.parts.augmentations import (
     augmentation,
     color,
     cutout,
+    repeatable,
     translation,
 )
 
@@ -88,6 +89,14 @@ def test_gradients_of_gradients_pass_through(policy):
     second = backend.input_gradient(slope, IMAGES[:2])
     second = ops.convert_to_numpy(ops.stop_gradient(second))
     assert np.isfinite(second).all() and np.abs(second).max() > 0
+
+
+def test_a_repeatable_augmentation_draws_once():
+    augment = repeatable(DiffAugment(*POLICIES, probability=0.7).augment, uniform())
+    first, again = (ops.convert_to_numpy(augment(IMAGES)) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    other = repeatable(DiffAugment(*POLICIES).augment, uniform(1))
+    assert not np.array_equal(first, ops.convert_to_numpy(other(IMAGES)))
 
 
 def uniform(seed=0):

@@ -71,7 +71,7 @@ def test_a_part_of_another_argument_is_refused(argument):
         ("architecture", "resnet", ResNetNetworks()),
         ("architecture", "stylegan", StyleGANNetworks()),
         ("loss", "hinge", Hinge()),
-        ("penalty", "r1", R1(weight=10.0)),
+        ("penalty", "r1", R1(weight=2.5)),
         ("penalty", ["r1", "lecam"], [R1(), LeCam()]),
         ("augmentation", "color", DiffAugment("color")),
         ("augmentation", ["color", "flip"], DiffAugment("color", "flip")),

@@ -90,19 +90,26 @@ def test_consistency_compares_with_moved_images(drawn, rows, columns):
     assert float(got) == pytest.approx(expected, rel=1e-4, abs=1e-8)
 
 
-def test_lecam_pulls_to_the_means_of_the_past():
+def test_lecam_pulls_to_the_means_so_far():
+    """Of which the latest are part: with one step they are those of its batch."""
     real, fake = map(ops.convert_to_tensor, (REAL, FAKE))
-    lecam, score = LeCam(), plane(2.0)
-    real_scores, fake_scores = (
-        ops.convert_to_numpy(score(x)).astype("float64") for x in (real, fake)
-    )
-    past_real = past_fake = 0.0
-    for _ in range(3):
-        far = (real_scores - past_fake) ** 2 + (fake_scores - past_real) ** 2
-        got = lecam.measure(score, real, fake, half)
-        assert float(got) == pytest.approx(far.mean(), rel=1e-5)
-        past_real = 0.99 * past_real + 0.01 * real_scores.mean()
-        past_fake = 0.99 * past_fake + 0.01 * fake_scores.mean()
+    lecam, seen = LeCam(), []
+    for norm in 2.0, 1.0, 3.0:
+        score = plane(norm)
+        scores = [
+            ops.convert_to_numpy(score(x)).astype("float64") for x in (real, fake)
+        ]
+        seen.append([x.mean() for x in scores])
+        shares = 0.99 ** np.arange(len(seen))[::-1]
+        mean_real, mean_fake = shares @ np.array(seen) / shares.sum()
+        above = scores[0] - mean_fake, mean_real - scores[1]
+        expected = sum(np.square(np.maximum(x, 0)).mean() for x in above)
+        assert min(x.min() for x in above) < 0 < expected
+        got = float(lecam.measure(score, real, fake, half))
+        assert got == pytest.approx(expected, rel=1e-4)
+        kept = float(lecam.real)
+        assert float(lecam.evaluate(score, real, fake, half)) == pytest.approx(got)
+        assert float(lecam.real) == kept
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -123,4 +130,5 @@ def test_settings_are_the_config(name):
     assert penalty.log == name and penalty.get_config() == settings
     again = kind.from_config(penalty.get_config())
     assert (again.weight, again.every) == (penalty.weight, penalty.every)
-    assert kind().weight == 10.0 and kind().every == 1
+    weights = {"lecam": 0.3, "r1": 2.5, "r2": 2.5}
+    assert kind().weight == weights.get(name, 10.0) and kind().every == 1

@@ -108,8 +108,9 @@ class ConditionalBatchNormalization(keras.layers.Layer):
 class SpectralNormalization(keras.layers.Wrapper):
     """Divides the kernel of a linear layer by its largest singular value.
 
-    Miyato et al., arXiv:1802.05957, algorithm 1: one power iteration in each training
-    step, with the kernel as the matrix `(inputs, outputs)`. The wrapped layer is linear
+    Miyato et al., arXiv:1802.05957, algorithm 1: one power iteration in each forward
+    pass of training, so several in a step that calls the network more than once, with
+    the kernel as the matrix `(inputs, outputs)`. The wrapped layer is linear
     in its kernel, so that its inputs are divided instead: no trainable weight is ever
     assigned, and every backend trains alike, which `keras.layers.SpectralNormalization`
     does not.

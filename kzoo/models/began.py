@@ -51,6 +51,8 @@ class BEGAN(GenerativeModel):
             The lower, the less diverse the samples: the autoencoder attends to real
             images.
         k_rate: what k moves by for each unit of the difference, the paper's lambda_k.
+            Differs from code with images in [-1, 1]: errors in [0, 1] are half as
+            large, so that k moves half as far; 2e-3 undoes that.
         architecture: `"began"`, the paper's networks; or for digits and the like
             `"infogan"`: InfoGAN's generator, an autoencoder of one halving with batch
             normalisation, and DCGAN's optimizer; or an object of

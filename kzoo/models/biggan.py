@@ -11,7 +11,7 @@ from keras import ops
 from kzoo import checks, config
 from kzoo.models.gan import GAN
 from kzoo.networks.architectures import GAN_NETWORKS
-from kzoo.networks.biggan import BigGANNetworks, kernels
+from kzoo.networks.biggan import BigGANNetworks, regularized
 from kzoo.networks.blocks import GANNetworks
 
 
@@ -20,9 +20,9 @@ class BigGAN(GAN):
     """BigGAN (arXiv:1809.11096): class-conditional, with variety traded for fidelity.
 
     Logs `discriminator_loss`, `generator_loss` and `orthogonality`, how far from
-    orthogonal the generator's kernels are (see `off_diagonal`). All kernels are
-    orthogonal at first. `sample(n, truncation=0.5)` draws clearer and less varied
-    images (the truncation trick, section 3.1).
+    orthogonal the generator's kernels are (see `off_diagonal`), but for the embedding
+    of the labels. All kernels are orthogonal at first. `sample(n, truncation=0.5)`
+    draws clearer and less varied images (the truncation trick, section 3.1).
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -95,7 +95,7 @@ class BigGAN(GAN):
 
     def generator_loss(self, images, labels=None, training=True):
         loss, logs = super().generator_loss(images, labels, training)
-        penalty = sum(map(off_diagonal, kernels(self.generator)), ops.zeros(()))
+        penalty = sum(map(off_diagonal, regularized(self.generator)), ops.zeros(()))
         loss = loss + self.orthogonal_weight * penalty
         return loss, {**logs, "orthogonality": penalty}
 

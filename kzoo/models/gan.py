@@ -15,6 +15,7 @@ from kzoo.base import GenerativeModel
 from kzoo.networks.architectures import GAN_NETWORKS
 from kzoo.networks.blocks import GANNetworks
 from kzoo.parts.augmentations import augmentation as augmentation_of
+from kzoo.parts.augmentations import repeatable
 from kzoo.parts.losses import LOSSES, AdversarialLoss
 from kzoo.parts.penalties import PENALTIES, Penalty
 
@@ -28,7 +29,7 @@ class GAN(GenerativeModel):
 
     What it is put together from is a name, or an object with settings:
 
-    >>> GAN((32, 32, 3), loss="hinge", penalty=R1(weight=0.1, every=16))
+    >>> GAN((32, 32, 3), loss="hinge", penalty=R1(weight=1.0, every=16))
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -45,8 +46,8 @@ class GAN(GenerativeModel):
         penalty: on the discriminator, one or a list, each logged. On its slope:
             `"gradient_penalty"`, `"one_sided_gradient_penalty"`, `"dragan"`, `"r1"`,
             `"r2"`. On its logits: `"consistency"` under shifts of the real images,
-            `"lecam"`. Each name has the weight 10; an object of `kzoo.parts.penalties`
-            has its own, such as `R1(weight=0.1, every=16)`.
+            `"lecam"`. A name has its part's default weight, such as 2.5 of `"r1"`; an
+            object of `kzoo.parts.penalties` has its own: `R1(weight=1.0, every=16)`.
         augmentation: of the real and fake images that the discriminator sees, a name
             or several, in order: `"color"`, `"translation"`, `"cutout"` (DiffAugment,
             arXiv:2006.10738, for data sets of a few thousand images or less), `"flip"`;
@@ -175,11 +176,14 @@ class GAN(GenerativeModel):
     def discriminator_loss(self, images, labels=None, training=True):
         latents = self.latents_like(images, labels)
         fakes = ops.stop_gradient(self.fakes(latents, labels, training))
-        images, fakes = (self.augmented(x, training) for x in (images, fakes))
-        real, *real_heads = self.judged(images, labels, training)
-        fake, *fake_heads = self.judged(fakes, labels, training)
+        augment = {x: self.random_augmentation(training) for x in ("real", "fake")}
+        augmented = augment["real"](images), augment["fake"](fakes)
+        (real, *real_heads), (fake, *fake_heads) = (
+            self.judged(x, labels, training) for x in augmented
+        )
         further, logs = self.head_loss(real_heads, fake_heads, latents, labels)
-        penalties = self.penalties(images, fakes, labels, training)
+        plain = images, fakes
+        penalties = self.penalties(plain, augmented, augment, labels, training)
         loss = self.loss.discriminator(real, fake) + further
         for penalty in self.penalty:
             loss = loss + penalty.weight * penalties[penalty.log]
@@ -188,11 +192,13 @@ class GAN(GenerativeModel):
 
     def generator_loss(self, images, labels=None, training=True):
         latents = self.latents_like(images, labels)
-        fakes = self.augmented(self.fakes(latents, labels, training), training)
+        fakes = self.fakes(latents, labels, training)
+        fakes = self.random_augmentation(training)(fakes)
         fake, *heads = self.judged(fakes, labels, training)
         real = None
         if self.loss.relativistic:
-            real = self.logits(self.augmented(images, training), labels, training)
+            images = self.random_augmentation(training)(images)
+            real = self.logits(images, labels, training)
         further, _ = self.head_loss([], heads, latents, labels)
         loss = self.loss.generator(real, fake) + further
         return loss, {"generator_loss": loss}
@@ -207,16 +213,25 @@ class GAN(GenerativeModel):
         """
         return 0.0, {}
 
-    def penalties(self, images, fakes, labels, training):
-        """`{name: penalty}`, unweighted; 0 in the steps that it leaves out."""
+    def penalties(self, plain, augmented, augment, labels, training):
+        """`{name: penalty}`, unweighted; 0 in the steps that it leaves out.
+
+        Args:
+            plain, augmented: real and fake images, before and after augmentation.
+            augment: `{"real", "fake"}`, the functions from one to the other.
+            labels, training: as for `discriminator_loss`.
+        """
 
         def discriminate(x):
             return self.logits(x, labels, training)
 
         def measured(penalty):
-            measure = functools.partial(
-                penalty.measure, discriminate, images, fakes, self.noise
-            )
+            function, pair = discriminate, augmented
+            if penalty.on_slope:  # by images before augmentation, as ADA's code has it
+                same = augment[penalty.images]
+                function, pair = lambda x: discriminate(same(x)), plain
+            measure = penalty.measure if training else penalty.evaluate
+            measure = functools.partial(measure, function, *pair, self.noise)
             if not training:
                 return measure()
             step = self.optimizer.members["discriminator"].iterations
@@ -249,11 +264,12 @@ class GAN(GenerativeModel):
         ):
             mean.assign(decay * mean + (1 - decay) * weight)
 
-    def augmented(self, images, training):
+    def random_augmentation(self, training):
+        """A function of images that augments them, each time by the same numbers."""
         if not training:
-            return images
+            return lambda images: images
         draw = functools.partial(self.noise, draw=backend.uniform)
-        return self.augmentation.augment(images, draw)
+        return repeatable(self.augmentation.augment, draw)
 
     def fakes(self, latents, labels, training):
         fakes = self.generator(self.given(latents, labels), training=training)
@@ -302,7 +318,8 @@ def DCGAN(image_shape, latent_dim=100, architecture="dcgan", name="DCGAN", **kwa
 
     `GAN` with strided convolutions, batch normalisation, weights drawn from
     N(0, 0.02²), and Adam at 2e-4 with beta_1 = 0.5. Differs from the paper: 4x4
-    kernels, as in the authors' code, and as many layers as the size allows.
+    kernels, as in the code of its last author (soumith/dcgan.torch), where the first
+    author's has 5x5 (Newmu/dcgan_code); and as many layers as the size allows.
 
     Args:
         image_shape: `(height, width, channels)`, with even sides.

@@ -60,8 +60,10 @@ class JointVAE(AutoencoderModel):
         likelihood: of pixels, as in `VAE`.
         gamma: weight of what the two divergences differ from their capacities by.
         capacity, category_capacity: nats that they are held at in the end. A category
-            of n values holds at most log n.
-        capacity_steps: steps over which the capacities grow from 0.
+            of n values holds at most log n: `category_capacity` grows as it is, and is
+            capped there when it arrives, as in the author's code (log 10 after 11,513
+            steps by default).
+        capacity_steps: steps over which the capacities grow linearly from 0.
         temperature: of the Gumbel-softmax: the smaller, the nearer draws are to
             one-hot, and the wilder is their gradient.
         encoder: your own `keras.Model` from images in [0, 1] to
@@ -167,7 +169,7 @@ class JointVAE(AutoencoderModel):
         """How far both divergences are from their capacities, in nats: a scalar."""
         most = sum(math.log(n) for n in self.categories)
         ramp = self.ramp(self.capacity_steps, training)
-        category_capacity = min(self.category_capacity, most) * ramp
+        category_capacity = ops.minimum(self.category_capacity * ramp, most)
         return ops.abs(kl - self.capacity * ramp) + ops.abs(
             category_kl - category_capacity
         )

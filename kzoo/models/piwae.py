@@ -42,6 +42,14 @@ class GroupedBound(Bound):
         shape = (-1, self.groups, samples)
         return ops.mean(log_mean_exp(ops.reshape(log_weights, shape)))
 
+    def derivatives(self, log_weights):
+        """Times the number of groups."""
+        shape = ops.shape(log_weights)
+        grouped = (-1, self.groups, shape[-1] // self.groups)
+        share = ops.softmax(ops.reshape(log_weights, grouped), axis=-1)
+        share = ops.reshape(share, shape)
+        return share, share * (1 - share)
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class MixedBound(Bound):
@@ -58,6 +66,12 @@ class MixedBound(Bound):
         elbo = ops.mean(log_weights)
         tight = ops.mean(log_mean_exp(log_weights))
         return self.elbo_share * elbo + (1 - self.elbo_share) * tight
+
+    def derivatives(self, log_weights):
+        share = ops.softmax(log_weights, axis=-1)
+        equal = ops.softmax(ops.zeros_like(log_weights), axis=-1)
+        first = self.elbo_share * equal + (1 - self.elbo_share) * share
+        return first, (1 - self.elbo_share) * share * (1 - share)
 
 
 def MIWAE(image_shape, latent_dim=50, samples=8, groups=8, name="MIWAE", **kwargs):
@@ -124,7 +138,8 @@ class PIWAE(VAE):
         latent_dim: number of latents.
         samples, groups: of the encoder's bound, as in `MIWAE`; the decoder's has all
             `samples * groups`.
-        gradient, architecture, likelihood: as in `IWAE`.
+        gradient: as in `IWAE`, of the encoder's bound.
+        architecture, likelihood: as in `IWAE`.
         **kwargs: any other argument of `VAE`. Prior and posterior are normal: weights
             of theirs would belong to neither network.
 
@@ -182,18 +197,18 @@ class PIWAE(VAE):
         return self.report(logs, images)
 
     def encoder_loss(self, images, labels=None, training=True):
-        evidence, prior = self.draw_weights(images, labels, training)
-        bound = GroupedBound(self.groups)
+        bound, samples = GroupedBound(self.groups), self.samples * self.groups
+        evidence, prior = importance_weights(
+            self, bound, images, samples, labels, training
+        )
         loss = -bound(evidence + weight_of_prior(self, training) * prior)
         return loss, {"encoder_loss": loss}
 
     def decoder_loss(self, images, labels=None, training=True):
-        evidence, prior = self.draw_weights(images, labels, training)
+        samples = self.samples * self.groups
+        noise = self.noise((ops.shape(images)[0], samples, self.latent_dim))
+        evidence, prior = self.log_weights(images, noise, labels, training)
         weighted = evidence + weight_of_prior(self, training) * prior
         loss = -ops.mean(log_mean_exp(weighted))
         logs = {"reconstruction": -ops.mean(evidence), "kl": -ops.mean(prior)}
         return loss, {"decoder_loss": loss, **logs}
-
-    def draw_weights(self, images, labels, training):
-        samples = self.samples * self.groups
-        return importance_weights(self, images, samples, labels, training)

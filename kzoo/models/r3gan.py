@@ -2,7 +2,7 @@
 
 Relativistic pairs with a penalty on the slope at real and at fake images (equations 2
 and 3) are stable enough for a plain residual network, without normalisation or tricks.
-Written from the paper's text alone. Differs from it: few and narrow layers unless asked
+Written from the paper's text. Differs from it: few and narrow layers unless asked
 for, constant hyperparameters, and no augmentation by default.
 """
 

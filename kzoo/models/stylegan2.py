@@ -17,6 +17,10 @@ from kzoo.models.gan import GAN
 from kzoo.networks.stylegan import StyleGANNetworks
 from kzoo.parts.penalties import R1
 
+MEAN_STYLE = (
+    0.995  # decay of the mean style, as in the authors' code (NVlabs/stylegan2)
+)
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class StyleGAN2(GAN):
@@ -136,7 +140,9 @@ class StyleGAN2(GAN):
         if training:
             mean = ops.mean(ops.stop_gradient(styles), axis=(0, 1))
             mean = backend.replica_mean(mean)
-            self.mean_style.assign(0.99 * self.mean_style + 0.01 * mean)
+            self.mean_style.assign(
+                MEAN_STYLE * self.mean_style + (1 - MEAN_STYLE) * mean
+            )
         return self.synthesize(styles, self.noise_maps(latents, training))
 
     def styles(self, latents, labels, training):
@@ -203,7 +209,7 @@ class StyleGAN2(GAN):
         styles = self.mapped(generator, latents, labels)
         styles = self.mean_style + self.truncation * (styles - self.mean_style)
         images = ops.cast(generator.get_layer("synthesis")(styles), "float32")
-        # The discriminator judges what is not clipped, so that its slope never ends.
+        # Not clipped in training, so that gradients do not vanish.
         return ops.clip(images, 0.0, 1.0)
 
 

@@ -189,7 +189,7 @@ class VAE(LikelihoodModel):
         for the concentration, `(batch, 1)`, instead of log variances.
         """
         outputs = self.encoder(self.given(images, labels), training=training)
-        return [ops.cast(output, "float32") for output in outputs]
+        return self.posterior.bounded([ops.cast(x, "float32") for x in outputs])
 
     def outputs(self, latents, labels=None, training=False):
         """Parameters of p(images | latents), `(batch, height, width, parameters)`."""

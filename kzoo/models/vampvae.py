@@ -2,8 +2,9 @@
 
 The prior is the mean posterior of a few hundred images that are learned with the rest:
 it lies where the posteriors lie, and fewer latents stay unused. Differs from the
-paper's one-level model: the hidden layers are not gated, and pixels stay grey, unless
-`Bernoulli(binarize=True)` draws them as 0 or 1 anew in each step. Its schedule for
+paper's one-level model: the hidden layers are not gated, log variances start at -2 for
+every image, and pixels stay grey, unless `Bernoulli(binarize=True)` draws them as 0 or
+1 anew in each step. Its schedule for
 MNIST: batches of 100, up to 2000 epochs, the KL divergence weighted from 0 to 1 over
 the first 100.
 """
@@ -12,6 +13,7 @@ from keras.optimizers import Adam
 
 from kzoo.models.vae import VAE
 from kzoo.networks.autoencoder import MLPEncoderDecoder
+from kzoo.parts.posteriors import DiagonalNormal
 
 
 def VampVAE(
@@ -20,6 +22,7 @@ def VampVAE(
     architecture="mlp",
     likelihood="bernoulli",
     prior="vamp",
+    posterior=None,
     optimizers=None,
     name="VampVAE",
     **kwargs,
@@ -36,7 +39,9 @@ def VampVAE(
         likelihood: of pixels, as in `VAE`, say `Bernoulli(binarize=True)` for
             likelihoods that can be compared.
         prior: `"vamp"`, of 500 images, as the paper takes for MNIST, or
-            `VampPrior(components)`.
+            `VampPrior(components)`; see there for images that are not mostly black.
+        posterior: as in `VAE`. None means normal with log variances in [-6, 2], as in
+            the authors' code (jmtomczak/vae_vampprior).
         optimizers: of `compile()`. None means Adam at 5e-4.
         name: what reports call it.
         **kwargs: any other argument of `VAE`.
@@ -57,6 +62,7 @@ def VampVAE(
         architecture,
         likelihood,
         prior=prior,
+        posterior=posterior or DiagonalNormal(log_var_range=(-6.0, 2.0)),
         optimizers=optimizers or Adam(5e-4),
         name=name,
         **kwargs,

@@ -5,9 +5,12 @@ vectors to what the encoder puts there. Gradients pass the choice unchanged; the
 over grids of codes is a PixelCNN, trained afterwards. Differs from the paper: the
 codebook is that of its appendix A.1 (moving averages), starts at k-means of the first
 images, and takes dead codes back; the prior is the gated PixelCNN of arXiv:1606.05328.
-The reconstruction is -log N(image; decoded, 0.2²), so that its weight against the
-commitment is about that of the authors' code, which divides the squared error by the
-variance of the data: about 2 * 0.2² where pixels are in [0, 1].
+The reconstruction is -log N(image; decoded, 0.2²), and all terms are sums over an
+image. The authors' code (sonnet) takes means over its p numbers and over the g numbers
+of its grid of vectors, and divides the squared error by the variance v of the data. So
+the commitment is g / (p v) * 2 * 0.2² times as heavy here, against the reconstruction,
+as there: 3.4 times for MNIST, 1.7 times for CIFAR-10 with 64 numbers a vector and
+sides halved twice, and less with smaller grids.
 """
 
 import math

@@ -65,7 +65,7 @@ class BigGANNetworks(ResNetNetworks):
             normalize = functools.partial(conditional_batch_norm, condition=condition)
             x = attended(x, attention, "spectral")
             x = up_block(x, width, normalize, "spectral")
-        x = layers.ReLU()(BatchNormalization(momentum=0.9)(x))
+        x = layers.ReLU()(batch_norm()(x))
         x = spectral(Conv2D(image_shape[-1], 3, padding="same", dtype="float32"))(x)
         x = layers.Activation("tanh", dtype="float32")(x)
         images = layers.Rescaling(0.5, 0.5, dtype="float32")(x)
@@ -90,13 +90,28 @@ def kernels(network):
 
 def conditional_batch_norm(x, condition):
     """Batch normalisation whose gain, 1 + ..., and bias are linear in `condition`."""
-    x = BatchNormalization(momentum=0.9, center=False, scale=False)(x)
+    x = batch_norm(center=False, scale=False)(x)
     channels = x.shape[-1]
     gain, bias = (
         spectral(layers.Dense(channels, use_bias=False))(condition) for _ in range(2)
     )
     gain, bias = (layers.Reshape((1, 1, channels))(y) for y in (gain, bias))
     return x * (1 + gain) + bias
+
+
+def batch_norm(**settings):
+    """With the epsilon of the authors' code (ajbrock/BigGAN-PyTorch)."""
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, **settings)
+
+
+def regularized(generator):
+    """The kernels that orthogonal regularisation is of.
+
+    All but the shared embedding of the labels, as in the authors' code.
+    """
+    embeddings = [x for x in generator.layers if x.name == "embedding"]
+    left_out = {id(v) for layer in embeddings for v in layer.trainable_variables}
+    return [v for v in kernels(generator) if id(v) not in left_out]
 
 
 def spectral(layer):

@@ -1,7 +1,9 @@
 """R3GAN's networks: Huang et al., arXiv:2501.05441, section 3, "Config E".
 
-Residual networks without normalisation. Written from the paper's text alone. What is
-beyond the border repeats the edge when maps are resampled, which the paper leaves open.
+Residual networks without normalisation. Written from the paper's text; the deviations
+of initial label embeddings, which it leaves open, are those of the authors' code
+(brownvc/R3GAN). What is beyond the border repeats the edge when maps are resampled,
+which it leaves open too.
 """
 
 import math
@@ -48,13 +50,18 @@ class Smooth(layers.Layer):
     """
 
     def call(self, images):
-        for axis in (1, 2):
-            first, tail = ops.split(images, [1], axis)
-            head, last = ops.split(images, [images.shape[axis] - 1], axis)
-            before = ops.concatenate([first, head], axis)
-            after = ops.concatenate([tail, last], axis)
-            images = (before + 2 * images + after) / 4
-        return images
+        return smoothed(images)
+
+
+def smoothed(images):
+    """What `Smooth` does."""
+    for axis in (1, 2):
+        first, tail = ops.split(images, [1], axis)
+        head, last = ops.split(images, [images.shape[axis] - 1], axis)
+        before = ops.concatenate([first, head], axis)
+        after = ops.concatenate([tail, last], axis)
+        images = (before + 2 * images + after) / 4
+    return images
 
 
 def upsampled(x):
@@ -141,7 +148,8 @@ class R3GANNetworks(GANNetworks):
         latents = code = keras.Input((latent_dim,), name="latents")
         labels = label_input(num_classes)
         if labels:
-            vector = embedded(labels[0], num_classes, latent_dim, stddev=1.0)
+            stddev = num_classes**-0.5
+            vector = embedded(labels[0], num_classes, latent_dim, stddev)
             code = layers.Concatenate()([latents, vector])
         linear = initializers.LecunNormal()
         x = layers.Dense(widths[0], use_bias=False, kernel_initializer=linear)(code)
@@ -175,7 +183,8 @@ class R3GANNetworks(GANNetworks):
         )
         logits = linear(x)
         if labels:
-            vector = embedded(labels[0], num_classes, widths[0], widths[0] ** -0.5)
+            stddev = (num_classes * widths[0]) ** -0.5
+            vector = embedded(labels[0], num_classes, widths[0], stddev)
             logits = layers.Dot(axes=1, dtype="float32")([logits, vector])
         return network([images, *labels], logits, "discriminator")
 

@@ -3,7 +3,8 @@
 A mapping network turns latents into styles, which scale the inputs of the generator's
 convolutions; the discriminator is residual. Written from the papers. Differs from them:
 maps are enlarged before a convolution and shrunk after one, as the figures have it, by
-a filter that repeats the edge beyond the border.
+a filter that repeats the edge beyond the border. Bias and activation come last, as in
+the authors' code (NVlabs/stylegan2).
 """
 
 import math
@@ -29,7 +30,7 @@ from kzoo.networks.modulation import (
     StyledConv2D,
     scaled_leaky_relu,
 )
-from kzoo.networks.r3gan import Smooth, downsampled
+from kzoo.networks.r3gan import Smooth, downsampled, smoothed
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -193,15 +194,31 @@ class StyleGANNetworks(GANNetworks):
         return network([images, *labels], logits, "discriminator")
 
 
-def convolution(width, kernel_size):
-    return EqualizedConv2D(width, kernel_size, activation=scaled_leaky_relu)
+@keras.saving.register_keras_serializable("kzoo")
+class HalvingConv2D(EqualizedConv2D):
+    """`EqualizedConv2D`, blur and stride, then bias and activation.
+
+    `(batch, 2h, 2w, c)` to `(batch, h, w, filters)`.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        x = smoothed(super().convolution_op(inputs, kernel))
+        return ops.average_pool(x, 2, 2)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, filters = super().compute_output_shape(input_shape)
+        return batch, *(side and side // 2 for side in (height, width)), filters
+
+
+def convolution(width, kernel_size, kind=EqualizedConv2D):
+    return kind(width, kernel_size, activation=scaled_leaky_relu)
 
 
 def down_block(x, width):
     """Two convolutions and a linear shortcut, to half the sides and equal variance."""
     shortcut = EqualizedConv2D(width, 1, use_bias=False)(downsampled(x))
-    x = convolution(width, 3)(convolution(x.shape[-1], 3)(x))
-    return layers.Rescaling(0.5**0.5)(layers.Add()([downsampled(x), shortcut]))
+    x = convolution(width, 3, HalvingConv2D)(convolution(x.shape[-1], 3)(x))
+    return layers.Rescaling(0.5**0.5)(layers.Add()([x, shortcut]))
 
 
 def stylegan_widths(image_shape):

@@ -141,6 +141,26 @@ def flip(images, draw):
     return mirrored * ops.flip(images, axis=2) + (1 - mirrored) * images
 
 
+def repeatable(augment, draw):
+    """`augment(images, draw)` as a function of images, random at its first call alone.
+
+    Any further call, on as many images, repeats the numbers of the first.
+    """
+    numbers = []
+
+    def augmented(images):
+        first, repeated = not numbers, iter(numbers)
+
+        def number(shape):
+            if first:
+                numbers.append(draw(shape))
+            return numbers[-1] if first else next(repeated)
+
+        return augment(images, number)
+
+    return augmented
+
+
 POLICIES = {
     "color": color,
     "translation": translation,

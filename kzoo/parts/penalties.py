@@ -15,7 +15,12 @@ class Penalty(keras.layers.Layer):
     """What is added to a discriminator's loss, `weight` times as heavy.
 
     A layer, as some have weights. One of your own is a subclass with `log` and
-    `measure`, registered by `keras.saving.register_keras_serializable()`.
+    `measure`, registered by `keras.saving.register_keras_serializable()`. Slopes are by
+    images in [0, 1], twice those by images in [-1, 1], as most papers have them.
+
+    Where a model augments images, a penalty `on_slope` gets them before: `discriminate`
+    repeats the random augmentation that the logits of `images` are of. Others get
+    augmented images.
 
     Args:
         weight: what the penalty is multiplied by.
@@ -26,6 +31,7 @@ class Penalty(keras.layers.Layer):
 
     log = None  # its name in the logs, where it stands unweighted
     on_slope = True  # of the discriminator, which clipped weights bound already
+    images = "real"  # or "fake": whose augmentation `discriminate` repeats
 
     def __init__(self, weight=10.0, every=1):
         super().__init__(dtype="float32")
@@ -36,6 +42,10 @@ class Penalty(keras.layers.Layer):
     def measure(self, discriminate, real, fake, draw):
         """The penalty, a scalar, before its weight."""
         raise NotImplementedError
+
+    def evaluate(self, discriminate, real, fake, draw):
+        """`measure` outside training, where no weight of the penalty moves."""
+        return self.measure(discriminate, real, fake, draw)
 
     def scheduled(self, measure, step):
         """`measure()` in every `every`-th step, that many times as heavy, else 0."""
@@ -90,9 +100,18 @@ class DRAGAN(Penalty):
 
 @keras.saving.register_keras_serializable("kzoo")
 class R1(Penalty):
-    """slope² / 2 at real images. Mescheder et al., arXiv:1801.04406, equation 9."""
+    """slope² / 2 at real images. Mescheder et al., arXiv:1801.04406, equation 9.
+
+    Args:
+        weight: a quarter of the paper's gamma, as it has images in [-1, 1]; its gamma
+            is 10. See `R2` for what others take.
+        every: as in `Penalty`.
+    """
 
     log = "r1"
+
+    def __init__(self, weight=2.5, every=1):
+        super().__init__(weight, every)
 
     def measure(self, discriminate, real, fake, draw):
         return 0.5 * ops.mean(squared_slope(discriminate, real))
@@ -100,9 +119,18 @@ class R1(Penalty):
 
 @keras.saving.register_keras_serializable("kzoo")
 class R2(Penalty):
-    """slope² / 2 at fake images. Mescheder et al., arXiv:1801.04406, equation 10."""
+    """slope² / 2 at fake images. Mescheder et al., arXiv:1801.04406, equation 10.
 
-    log = "r2"
+    Args:
+        weight: a quarter of the paper's gamma, as in `R1`. The best one grows with the
+            images' size: R3GAN has 0.0125 for 32 pixels, and 37.5 for 256.
+        every: as in `Penalty`.
+    """
+
+    log, images = "r2", "fake"
+
+    def __init__(self, weight=2.5, every=1):
+        super().__init__(weight, every)
 
     def measure(self, discriminate, real, fake, draw):
         return 0.5 * ops.mean(squared_slope(discriminate, fake))
@@ -128,33 +156,44 @@ class Consistency(Penalty):
 
 @keras.saving.register_keras_serializable("kzoo")
 class LeCam(Penalty):
-    """(D(real) - mean D(fake))² + (D(fake) - mean D(real))² by means of the past.
+    """max(0, D(real) - mean D(fake))² + max(0, mean D(real) - D(fake))².
 
-    Tseng et al., arXiv:2104.03310, section 3.2: the means, its anchors, are moving
-    averages with a decay of 0.99. They start at 0 and are saved with the model.
+    Tseng et al., arXiv:2104.03310, section 3.2. The means, its anchors, are moving
+    averages over the steps up to this one, with a decay of 0.99 and corrected for their
+    start at 0. They are saved with the model. Differs from the paper, as its authors'
+    code does (google/lecam-gan): the maxima with 0.
 
     Args:
-        weight: what the penalty is multiplied by. It has no `every`, as the averages
-            take a step with each of the discriminator's.
+        weight: what the penalty is multiplied by. The authors' code has 0.3 for BigGAN
+            on CIFAR. It has no `every`, as the averages take a step with each of
+            the discriminator's.
     """
 
     log, on_slope = "lecam", False
 
-    def __init__(self, weight=10.0):
+    def __init__(self, weight=0.3):
         super().__init__(weight)
-        self.real, self.fake = (
+        self.real, self.fake, self.seen = (
             self.add_weight((), "zeros", trainable=False, name=name)
-            for name in ("real", "fake")
+            for name in ("real", "fake", "seen")
         )
 
     def measure(self, discriminate, real, fake, draw):
-        """The penalty; the averages then take a step."""
+        """The penalty, after the averages have taken a step."""
         real, fake = discriminate(real), discriminate(fake)
-        far = ops.square(real - self.fake) + ops.square(fake - self.real)
+        self.seen.assign(0.99 * self.seen + 0.01)  # 1 - 0.99^steps
         for mean, logits in (self.real, real), (self.fake, fake):
             new = backend.replica_mean(ops.mean(ops.stop_gradient(logits)))
-            mean.assign(0.99 * mean + 0.01 * new)
-        return ops.mean(far)
+            mean.assign(mean + 0.01 / self.seen * (new - mean))
+        return self.distance(real, fake)
+
+    def evaluate(self, discriminate, real, fake, draw):
+        return self.distance(discriminate(real), discriminate(fake))
+
+    def distance(self, real, fake):
+        """The penalty by the present averages, a scalar."""
+        above = ops.relu(real - self.fake), ops.relu(self.real - fake)
+        return sum(ops.mean(ops.square(x)) for x in above)
 
 
 def squared_slope(discriminate, images):

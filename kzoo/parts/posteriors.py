@@ -36,6 +36,10 @@ class Posterior(layers.Layer):
         self.built = True
         return self
 
+    def bounded(self, parameters):
+        """The encoder's outputs, made parameters of the density where they are not."""
+        return parameters
+
     def centre(self, parameters):
         """The latents that stand for an image: those without noise."""
         return self(parameters, ops.zeros_like(parameters[0]))[0]
@@ -50,7 +54,26 @@ class Posterior(layers.Layer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class DiagonalNormal(Posterior):
-    """N(mean, exp(log_var)): Kingma and Welling, arXiv:1312.6114, section 2.4."""
+    """N(mean, exp(log_var)): Kingma and Welling, arXiv:1312.6114, section 2.4.
+
+    Args:
+        log_var_range: `(lowest, highest)` that log variances are clipped to, or None.
+    """
+
+    def __init__(self, log_var_range=None):
+        super().__init__()
+        self.log_var_range = log_var_range
+        if log_var_range is not None:
+            low, high = log_var_range
+            high = checks.number("the second of log_var_range", high)
+            low = checks.number("the first of log_var_range", low, below=high)
+            self.log_var_range = low, high
+
+    def bounded(self, parameters):
+        if self.log_var_range is None:
+            return parameters
+        mean, log_var = parameters
+        return [mean, ops.clip(log_var, *self.log_var_range)]
 
     def call(self, parameters, noise):
         mean, log_var = parameters

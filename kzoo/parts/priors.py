@@ -140,18 +140,23 @@ class VampPrior(Mixture):
 
     Args:
         components: how many images.
+        mean, stddev: of the pixels that they start with. The authors' code
+            (jmtomczak/vae_vampprior) has 0.05 and 0.01 for images that are mostly
+            black, such as MNIST's, and 0.2 and 0.05 for faces and CIFAR-10.
     """
 
-    def __init__(self, components=500):
+    def __init__(self, components=500, mean=0.05, stddev=0.01):
         super().__init__()
         self.components = checks.positive_int("components", components)
+        self.mean = checks.probability("mean", mean)
+        self.stddev = checks.number("stddev", stddev, least=0)
 
     def connect(self, latent_dim, model=None):
         self.posterior = model.posterior_parameters
         self.num_classes = model.num_classes
         self.pseudo_inputs = self.add_weight(
             (self.components, *model.image_shape),
-            initializer=keras.initializers.RandomNormal(0.5, 0.05),
+            initializer=keras.initializers.RandomNormal(self.mean, self.stddev),
             name="pseudo_inputs",
         )
         return super().connect(latent_dim)

@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from kzoo.models import ACGAN, DCGAN
 from kzoo.networks import DCGANNetworks, MLPNetworks
+from kzoo.parts import R1
 
 NARROW = DCGANNetworks((4,))
 
@@ -19,7 +20,7 @@ MAKE = {
         MLPNetworks((8,), dropout=0.0),
         num_classes=4,
         loss="relativistic_average",
-        penalty="r1",
+        penalty=R1(10.0),
         ema=0.9,
     ),
 }

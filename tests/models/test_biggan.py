@@ -16,10 +16,11 @@ from conformance import (
 from conftest import wave
 from keras import ops
 
+from kzoo.layers import BatchNormalization
 from kzoo.models import BigGAN
 from kzoo.models.biggan import off_diagonal
 from kzoo.networks import BigGANNetworks
-from kzoo.networks.biggan import conditional_batch_norm, kernels
+from kzoo.networks.biggan import conditional_batch_norm, kernels, regularized
 from kzoo.networks.blocks import attention_height
 from kzoo.parts import Hinge
 
@@ -69,6 +70,22 @@ def test_kernels_start_orthogonal():
     for kernel in [*kernels(model.generator), *kernels(model.discriminator)]:
         matrix = ops.convert_to_numpy(kernel).reshape(-1, kernel.shape[-1])
         np.testing.assert_allclose(np.linalg.svd(matrix)[1], 1.0, rtol=1e-4)
+
+
+def test_the_shared_embedding_is_not_regularised():
+    generator = MAKE["small"]().generator
+    left_out = {id(v) for v in kernels(generator)} - {
+        id(v) for v in regularized(generator)
+    }
+    embedding = generator.get_layer("embedding").trainable_variables
+    assert left_out == {id(v) for v in embedding}
+
+
+@pytest.mark.one_backend
+def test_batch_normalisation_has_the_authors_epsilon():
+    layers = MAKE["small"]().generator.layers
+    found = {x.epsilon for x in layers if isinstance(x, BatchNormalization)}
+    assert found == {1e-5}
 
 
 def test_off_diagonal_is_that_of_equation_3():

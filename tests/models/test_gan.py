@@ -60,7 +60,7 @@ MAKE = {
         (8, 8, 1),
         3,
         mlp(8),
-        penalty="r1",
+        penalty=R1(10.0),
         augmentation=("color", "translation", "cutout"),
     ),
     "relativistic": lambda: GAN(
@@ -87,7 +87,7 @@ MAKE = {
         )
     ),
     "stylegan": lambda: GAN(
-        (8, 8, 1), 3, StyleGANNetworks((8, 4)), num_classes=3, penalty="r1", ema=0.9
+        (8, 8, 1), 3, StyleGANNetworks((8, 4)), num_classes=3, penalty=R1(10.0), ema=0.9
     ),
     "conditional": lambda: DCGAN(
         (4, 4, 1), 2, DCGANNetworks((4,)), num_classes=3, loss="least_squares"
@@ -370,6 +370,41 @@ def test_each_penalty_has_its_own_weight_and_interval():
         assert (logs["r1"], logs["r2"]) == pytest.approx((first, second))
         loss = plain + 0.5 * first + 3.0 * second
         assert logs["discriminator_loss"] == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("penalty", ["r1", "r2", "gradient_penalty", "dragan"])
+def test_slopes_are_by_the_images_before_augmentation(penalty):
+    """That of w.x, of images that lose the pixels of a cutout, is of the other w."""
+    model = GAN((4, 4, 1), 3, Linear(1), penalty=penalty, augmentation="cutout")
+    model.compile({n: keras.optimizers.SGD(0.0) for n in model.default_optimizer()})
+    with_fixed_noise(model)
+    images, _ = batch(model, 8)
+    got = model.train_on_batch(images, return_dict=True)[penalty]
+    hidden, last = (x.get_weights()[0] for x in model.discriminator.layers[-2:])
+    weights = (hidden @ last).reshape(4, 4)
+    augmented = model.random_augmentation(training=True)
+    ones = np_of(augmented(ops.ones((8, 4, 4, 1))))[..., 0]
+    squares = np.square(weights * (ones == 1)).sum(axis=(1, 2))
+    assert (ones != 1).any()
+    if penalty in ("r1", "r2"):
+        expected = squares.mean() / 2
+    else:
+        expected = np.mean((np.sqrt(squares) - 1) ** 2)
+    assert got == pytest.approx(expected, rel=1e-4)
+
+
+def test_slopes_take_the_augmentation_of_the_logits():
+    drawn = []
+
+    def draw(shape, draw=None):
+        drawn.append(shape)
+        return ops.full(shape, 0.3)
+
+    model = GAN((4, 4, 1), 3, Linear(1), penalty=["r1", "r2"], augmentation="cutout")
+    model.noise = draw
+    model.compile(run_eagerly=True)
+    model.discriminator_loss(ops.convert_to_tensor(batch(model, 8)[0]))
+    assert len(drawn) == 1 + 2 * 2  # latents, two numbers for real and two for fake
 
 
 def np_of(tensor):

@@ -10,6 +10,7 @@ from keras import ops
 
 from kzoo.models import IWAE, VAE
 from kzoo.models.beta_tcvae import TotalCorrelation
+from kzoo.models.piwae import GroupedBound, MixedBound
 from kzoo.networks import MLPEncoderDecoder
 from kzoo.parts import KL, Bernoulli
 
@@ -96,7 +97,7 @@ def test_the_bound_grows_with_its_samples():
     assert np.all(np.diff(losses) < 0)
 
 
-def gradients(gradient, samples, noise):
+def gradients(gradient, samples, noise, bound="importance", beta=1.0):
     """By network, of the mean loss over the draws `noise`, `(draws, ...)`."""
     model = compiled(
         lambda: IWAE(
@@ -104,8 +105,10 @@ def gradients(gradient, samples, noise):
             2,
             samples,
             gradient,
+            bound,
             architecture=MLPEncoderDecoder((4,), "tanh"),
             likelihood="bernoulli",
+            beta=beta,
         ),
         optimizer=keras.optimizers.SGD(1.0),
         run_eagerly=True,
@@ -126,13 +129,28 @@ def gradients(gradient, samples, noise):
     ]
 
 
-@pytest.mark.parametrize("gradient, samples", [("stl", 1), ("dreg", 1), ("dreg", 4)])
-def test_estimators_agree_in_the_mean_and_the_decoders_always(gradient, samples):
+@pytest.mark.parametrize(
+    "gradient, samples, bound, beta",
+    [
+        ("stl", 1, "importance", 1.0),
+        ("stl", 1, GroupedBound(2), 0.5),
+        ("dreg", 1, "importance", 1.0),
+        ("dreg", 4, "importance", 1.0),
+        ("dreg", 4, "importance", 0.5),
+        ("dreg", 4, GroupedBound(2), 1.0),
+        ("dreg", 3, GroupedBound(2), 2.0),
+        ("dreg", 4, MixedBound(0.5), 1.0),
+        ("dreg", 4, MixedBound(0.3), 2.0),
+    ],
+)
+def test_estimators_agree_in_the_mean_and_the_decoders_always(
+    gradient, samples, bound, beta
+):
     """STL for one sample only (arXiv:1810.04152, section 3)."""
-    shape = (40_000, samples, 2)
+    shape = (40_000, samples * getattr(bound, "groups", 1), 2)
     noise = np.random.default_rng(0).standard_normal(shape, "float32")
-    encoder, decoder = gradients("reparameterized", samples, noise)
-    other_encoder, other_decoder = gradients(gradient, samples, noise)
+    encoder, decoder = gradients("reparameterized", samples, noise, bound, beta)
+    other_encoder, other_decoder = gradients(gradient, samples, noise, bound, beta)
     np.testing.assert_allclose(other_decoder, decoder, rtol=1e-3, atol=1e-5)
     assert not np.allclose(other_encoder, encoder, rtol=1e-4)
     error = np.linalg.norm(other_encoder - encoder) / np.linalg.norm(encoder)

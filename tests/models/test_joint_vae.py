@@ -65,6 +65,27 @@ def test_the_loss_is_of_the_capacities_and_a_category_holds_no_more_than_its_ent
     assert scores["loss"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "steps, capacity, category_capacity",
+    [
+        (0, 0, 0),
+        (5_000, 1, 1),
+        (11_400, 2.28, 2.28),
+        (11_513, 2.3026, 2.3026),
+        (20_000, 4, np.log(10)),
+        (30_000, 5, np.log(10)),
+    ],
+)
+def test_capacities_grow_alike_until_the_category_is_full(
+    steps, capacity, category_capacity
+):
+    model = JointVAE((4, 4, 1), 2, (10,), DENSE)
+    model.compile()
+    model.optimizer.iterations.assign(steps)
+    excess = float(model.excess(ops.zeros(()), ops.zeros(()), training=True))
+    assert excess == pytest.approx(capacity + category_capacity, rel=1e-4, abs=1e-6)
+
+
 @pytest.mark.one_backend
 def test_wrong_arguments_are_named():
     for name in "continuous_dim", "categories":

@@ -220,6 +220,17 @@ def test_labels_decide_what_is_drawn():
     assert not np.allclose(zeros, ones)
 
 
+@pytest.mark.one_backend
+def test_label_embeddings_start_as_in_the_authors_code():
+    model = R3GAN((4, 4, 1), 64, R3GANNetworks((64,)), num_classes=400)
+    for network, expected in (
+        ("generator", 400**-0.5),
+        ("discriminator", (400 * 64) ** -0.5),
+    ):
+        (kernel,) = (v for v in getattr(model, network).weights if v.shape == (400, 64))
+        assert np_of(kernel).std() == pytest.approx(expected, rel=0.02)
+
+
 def test_samples_are_clipped_and_fakes_are_not():
     model = R3GAN((4, 4, 1), 2, R3GANNetworks((8,)), ema=None)
     latents = 9 * wave((8, 2))

@@ -48,6 +48,27 @@ def test_the_prior_is_the_mean_posterior_of_its_images():
     np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-4)
 
 
+def test_pseudo_inputs_start_as_in_the_authors_code():
+    for prior, mean, stddev in (
+        (VampPrior(50), 0.05, 0.01),
+        (VampPrior(50, mean=0.2, stddev=0.05), 0.2, 0.05),
+    ):
+        model = VampVAE((8, 8, 1), 2, MLPEncoderDecoder((8,)), prior=prior)
+        pixels = ops.convert_to_numpy(model.prior.pseudo_inputs)
+        assert pixels.mean() == pytest.approx(mean, rel=0.05)
+        assert pixels.std() == pytest.approx(stddev, rel=0.05)
+
+
+@pytest.mark.parametrize("bias, expected", [(-9.0, -6.0), (0.5, 0.5), (9.0, 2.0)])
+def test_log_variances_are_clipped(bias, expected):
+    model = MAKE["mlp"]()
+    model.encoder.get_layer("log_var").bias.assign(np.full(2, bias))
+    images = ops.convert_to_tensor(batch(model)[0])
+    log_vars = model.posterior_parameters(images)[1], model.prior.parameters()[2]
+    for log_var in log_vars:
+        np.testing.assert_allclose(ops.convert_to_numpy(log_var), expected)
+
+
 @pytest.mark.one_backend
 def test_the_papers_sizes():
     model = VampVAE((28, 28, 1))
