@@ -1,12 +1,16 @@
 """Penalties on functions whose slopes are known."""
 
+import keras
 import numpy as np
 import pytest
 from conftest import wave
 from keras import ops
 
+from kzoo.layers import SpectralNormalization
+from kzoo.models import GAN
+from kzoo.networks import MLPNetworks
 from kzoo.parts import R1, Consistency, LeCam
-from kzoo.parts.penalties import PENALTIES, squared_slope
+from kzoo.parts.penalties import PENALTIES, Penalty, squared_slope
 
 REAL, FAKE = wave((5, 2, 3, 1)), wave((5, 2, 3, 1), phase=1.0)
 
@@ -132,3 +136,54 @@ def test_settings_are_the_config(name):
     assert (again.weight, again.every) == (penalty.weight, penalty.every)
     weights = {"lecam": 0.3, "r1": 2.5, "r2": 2.5}
     assert kind().weight == weights.get(name, 10.0) and kind().every == 1
+
+
+@keras.saving.register_keras_serializable("tests")
+class Counted(Penalty):
+    """Has state of its own, and draws by a layer."""
+
+    log, on_slope = "counted", False
+
+    def __init__(self, weight=1.0, every=1):
+        super().__init__(weight, every)
+        self.calls = self.add_weight((), "zeros", trainable=False, name="calls")
+        self.dropout = keras.layers.Dropout(0.5, seed=3)
+
+    def measure(self, discriminate, real, fake, draw):
+        self.calls.assign(self.calls + 1)
+        return ops.mean(self.dropout(ops.square(discriminate(real)), training=True))
+
+
+def stateful_discriminator():
+    layers = keras.layers
+    images = keras.Input((8, 8, 1))
+    x = layers.GaussianNoise(0.1, seed=1)(layers.Flatten()(images))
+    x = SpectralNormalization(layers.Dense(4))(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    return keras.Model(images, layers.Dense(1)(layers.Dropout(0.3, seed=2)(x)))
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_state_changes_where_a_penalty_is_due_and_nowhere_else(run_eagerly):
+    penalties = [R1(every=2), Counted(every=3)]
+    model = GAN(
+        (8, 8, 1),
+        4,
+        MLPNetworks((4,)),
+        penalty=penalties,
+        discriminator=stateful_discriminator(),
+    )
+    model.compile(run_eagerly=run_eagerly)
+    images = (0.5 + 0.5 * wave((32, 8, 8, 1))).astype("float32")
+    history = model.fit(images, batch_size=8, verbose=0).history  # steps 0 to 3
+    assert all(np.isfinite(value).all() for value in history.values())
+    counted = model.penalty[1]
+    assert float(ops.convert_to_numpy(counted.calls)) == 2
+    fresh = Counted().dropout.seed_generator
+    for _ in range(2):
+        fresh.next()
+    seeds = [
+        ops.convert_to_numpy(s.state) for s in (counted.dropout.seed_generator, fresh)
+    ]
+    np.testing.assert_array_equal(*seeds)
+    assert model.evaluate(images, verbose=0, return_dict=True).keys() == history.keys()

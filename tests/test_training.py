@@ -19,7 +19,7 @@ from conformance import (
     state,
     with_fixed_noise,
 )
-from conftest import ROOT, ignore_rounding
+from conftest import ROOT, ignore_rounding, wave
 from critic import Critic
 from keras import ops
 
@@ -498,3 +498,69 @@ def test_a_group_is_applied_by_phases_only():
     group = OptimizerGroup(pair())
     with pytest.raises(NotImplementedError, match="minimize"):
         group.apply([])
+
+
+class Doubled(VAE):
+    """Steps without the decorator."""
+
+    def train_step(self, images, labels=None):
+        return super().train_step(images, labels)
+
+    def test_step(self, images, labels=None):
+        return super().test_step(images, labels)
+
+
+def small_vae(cls=VAE, **arguments):
+    return cls((8, 8, 1), 2, MLPEncoderDecoder((4,)), **arguments)
+
+
+def test_a_step_without_the_decorator_is_portable_too():
+    x = np.uint8(255 * (0.5 + 0.5 * wave((16, 8, 8, 1))))
+    losses = []
+    for cls in VAE, Doubled:
+        keras.utils.set_random_seed(1)
+        model = small_vae(cls)
+        model.compile()
+        history = model.fit(x, batch_size=8, shuffle=False, verbose=0).history
+        losses.append(history["loss"] + [model.evaluate(x, verbose=0)[0]])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_step_of_raw_data_is_refused_when_its_class_is_made():
+    with pytest.raises(TypeError, match="images, labels=None"):
+        type("Raw", (VAE,), {"train_step": lambda self, data: {}})
+    with pytest.raises(TypeError, match="state, data"):
+        type("Raw", (VAE,), {"test_step": lambda self, state, data: {}})
+
+
+def own_encoder(**dense):
+    images = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(images)
+    outputs = [keras.layers.Dense(2, **dense)(x) for _ in range(2)]
+    return keras.Model(images, outputs)
+
+
+def test_regularizers_and_constraints_of_own_networks_take_effect():
+    x = (0.5 + 0.5 * wave((8, 8, 8, 1))).astype("float32")
+    encoder = own_encoder(kernel_regularizer=keras.regularizers.L2(10.0))
+    model = small_vae(encoder=encoder)
+    squares = sum(
+        np.sum(np.square(layer.get_weights()[0])) for layer in encoder.layers[2:]
+    )
+    model.compile(keras.optimizers.SGD(0.01))
+    logs = {k: v[0] for k, v in model.fit(x, verbose=0).history.items()}
+    added = logs["loss"] - logs["reconstruction"] - logs["kl"]
+    assert added == pytest.approx(10 * squares, rel=1e-3)
+
+    constraint = keras.constraints.MaxNorm(0.1, axis=0)
+    model = small_vae(encoder=own_encoder(kernel_constraint=constraint))
+    model.compile()
+    model.fit(x, verbose=0)
+    for layer in model.encoder.layers[2:]:
+        norms = np.linalg.norm(layer.get_weights()[0], axis=0)
+        assert np.all(norms <= 0.1 + 1e-5)
+
+
+def test_losses_that_a_network_adds_by_itself_are_refused():
+    with pytest.raises(ValueError, match="activity_regularizer"):
+        small_vae(encoder=own_encoder(activity_regularizer="l2"))

@@ -19,6 +19,8 @@ Steps:
   Every `compile` calls it.
 - `input_gradient(fn, x)` is the gradient of `sum(fn(x))` with respect to `x`, itself
   differentiable.
+- `cond(predicate, function, otherwise)` is `keras.ops.cond`, also where a branch
+  assigns to variables: what only one of them assigns, such as seeds, is kept.
 - `inference(fn, state)` compiles `fn(*tensors)`, which reads the variables `state`.
 
 Random numbers:
@@ -70,6 +72,7 @@ __all__ = [
     "alone",
     "batch_normalization",
     "by_itself",
+    "cond",
     "convolution",
     "data_parallel",
     "data_shard",
@@ -92,3 +95,16 @@ __all__ = [
     "whole_batch",
 ]
 globals().update({name: getattr(chosen, name) for name in __all__})
+
+
+def portable_step(step):
+    """`chosen.portable_step`, marked; a step that is adapted already stays as it is."""
+    if is_portable(step):
+        return step
+    adapted = chosen.portable_step(step)
+    adapted.is_portable = True
+    return adapted
+
+
+def is_portable(step):
+    return getattr(step, "is_portable", False)

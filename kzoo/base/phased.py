@@ -1,5 +1,6 @@
 """A model that is trained in phases: networks, optimizers, losses, logs."""
 
+import functools
 import inspect
 import types
 
@@ -20,7 +21,7 @@ class PhasedModel(keras.Model):
 
     A subclass builds its networks in `__init__`, names its logs with `watch`, returns
     the paper's optimizers from `default_optimizer`, and writes `train_step` and
-    `test_step` once for all backends under `@backend.portable_step`, one phase a line:
+    `test_step` once for all backends under `@backend.portable_step`, one phase a line
 
         logs = self.minimize(self.critic_loss, images, labels, over="critic")
         logs |= self.minimize(self.generator_loss, images, labels, over="generator")
@@ -36,6 +37,15 @@ class PhasedModel(keras.Model):
             `default_optimizer()`: a Keras optimizer, or a dict of one a network.
         **kwargs: `name`, `dtype`, as for `keras.Model`.
     """
+
+    def __init_subclass__(cls, **kwargs):
+        """Makes steps that are written without the decorator portable, too."""
+        super().__init_subclass__(**kwargs)
+        for name in ("train_step", "test_step"):
+            step = vars(cls).get(name)
+            if step is not None and not backend.is_portable(step):
+                check_step(cls, name, step)
+                setattr(cls, name, backend.portable_step(step))
 
     def __init__(self, optimizers=None, **kwargs):
         super().__init__(**kwargs)
@@ -79,6 +89,7 @@ class PhasedModel(keras.Model):
             blocks.check_shapes(name, own, inputs, outputs, num_classes)
             several = [None] * len(outputs) if isinstance(outputs, list) else None
             endings.check(name, own, inputs, kinds or several, num_classes)
+            blocks.check_losses(name, own, inputs, num_classes)
             self.own_networks = (*self.own_networks, name)
         setattr(self, name, own)
 
@@ -189,12 +200,13 @@ class PhasedModel(keras.Model):
             return lambda *batch: keras.tree.map_structure(
                 ops.stop_gradient, loss_fn(*batch)[1]
             )
+        run_eagerly = self.run_eagerly or not inspect.ismethod(loss_fn)
         return backend.phase(
-            loss_fn,
+            with_regularizers(loss_fn, network.trainable_variables),
             network.trainable_variables,
             self.optimizer.members[over] if over else self.optimizer,
             state=[*self.variables, *self.optimizer.variables],
-            run_eagerly=self.run_eagerly or not inspect.ismethod(loss_fn),
+            run_eagerly=run_eagerly,
             jit_compile=self.jit_compile,
         )
 
@@ -294,6 +306,34 @@ class PhasedModel(keras.Model):
     def from_config(cls, values):
         with endings.unchecked():  # files from before the check are to load
             return cls(**config.deserialized(values))
+
+
+def with_regularizers(loss_fn, variables):
+    """The loss and what regularizers of the variables add to it, in its log as well."""
+    regularized = [v for v in variables if v.regularizer is not None]
+    if not regularized:
+        return loss_fn
+
+    @functools.wraps(loss_fn)
+    def total(*batch):
+        loss, logs = loss_fn(*batch)
+        added = [ops.cast(v.regularizer(v), "float32") for v in regularized]
+        whole = loss + sum(added)
+        return whole, {k: whole if v is loss else v for k, v in logs.items()}
+
+    return total
+
+
+def check_step(cls, name, step):
+    """Raises a `TypeError` for a step that takes the raw batch, as Keras's does."""
+    names = list(inspect.signature(step).parameters)[1:]
+    if "data" in names:
+        raise TypeError(
+            f"Expected {cls.__name__}.{name} to take what `unpack` makes of a batch, "
+            f"such as {name}(self, images, labels=None): float32 images in [0, 1]. "
+            f"Received: {name}(self, {', '.join(names)}). Write it for these arguments "
+            "and call self.minimize for each phase; it then runs on every backend."
+        )
 
 
 class MeanOfImages(keras.metrics.Mean):

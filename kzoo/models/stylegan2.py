@@ -188,7 +188,7 @@ class StyleGAN2(GAN):
             return ops.mean(ops.square(lengths() - self.mean_length))
         step = self.optimizer.members["generator"].iterations
         old = ops.convert_to_tensor(self.mean_length)
-        penalty, mean = ops.cond(
+        penalty, mean = backend.cond(
             ops.equal(ops.mod(step, self.path_every), 0),
             lambda: self.deviation(lengths(), old, step // self.path_every),
             lambda: [ops.zeros(()), old],

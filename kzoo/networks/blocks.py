@@ -295,6 +295,27 @@ def _channels_hint(own):
     )
 
 
+def check_losses(argument, own, inputs, num_classes=None):
+    """Raises a `ValueError` if the user's network `own` adds losses of its outputs.
+
+    Args:
+        argument, own, inputs, num_classes: as in `check_shapes`.
+    """
+    shapes = inputs if isinstance(inputs, list) else [inputs]
+    tensors = [ops.zeros((2, *shape)) for shape in shapes]
+    if num_classes is not None:
+        tensors.append(ops.zeros((2,), "int32"))
+    with keras.StatelessScope(collect_losses=True) as scope:
+        own(tensors[0] if len(tensors) == 1 else tensors, training=True)
+    if scope.losses:
+        raise ValueError(
+            f"Expected {argument} without activity_regularizer and add_loss, as a step "
+            "runs a network on several batches. Received: one that adds "
+            f"{len(scope.losses)} losses. Add them to a loss in a subclass of the "
+            "model; a kernel_regularizer takes effect."
+        )
+
+
 def _fits(received, expected):
     if not isinstance(expected, list):
         return received == expected

@@ -203,7 +203,7 @@ class HalvingConv2D(EqualizedConv2D):
 
     def convolution_op(self, inputs, kernel):
         x = smoothed(super().convolution_op(inputs, kernel))
-        return ops.average_pool(x, 2, 2)
+        return ops.average_pool(x, 2, 2, data_format="channels_last")
 
     def compute_output_shape(self, input_shape):
         batch, height, width, filters = super().compute_output_shape(input_shape)

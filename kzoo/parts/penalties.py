@@ -51,7 +51,7 @@ class Penalty(keras.layers.Layer):
         """`measure()` in every `every`-th step, that many times as heavy, else 0."""
         if self.every == 1:
             return measure()
-        return ops.cond(
+        return backend.cond(
             ops.equal(ops.mod(step, self.every), 0),
             lambda: self.every * measure(),
             lambda: ops.zeros(()),

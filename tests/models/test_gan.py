@@ -409,3 +409,24 @@ def test_slopes_take_the_augmentation_of_the_logits():
 
 def np_of(tensor):
     return ops.convert_to_numpy(tensor)
+
+
+def test_a_slope_keeps_the_statistics_of_its_pass():
+    normalize = keras.layers.BatchNormalization(momentum=0.5)
+    discriminator = keras.Sequential(
+        [
+            keras.Input((2, 2, 1)),
+            normalize,
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ]
+    )
+    model = GAN((2, 2, 1), 4, discriminator=discriminator, penalty="r1")
+    model.compile()
+    ones = ops.ones((3, 2, 2, 1))
+
+    def discriminate(x):
+        return model.logits(x, None, True)
+
+    model.penalty[0].measure(discriminate, ones, ones, model.noise)
+    np.testing.assert_allclose(ops.convert_to_numpy(normalize.moving_mean), 0.5)

@@ -22,6 +22,7 @@ from kzoo.backend.jax.replicas import (
     whole_batch,
 )
 from kzoo.backend.jax.step import (
+    cond,
     execution,
     inference,
     input_gradient,

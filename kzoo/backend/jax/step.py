@@ -11,13 +11,15 @@ import numpy as np
 
 def portable_step(step):
     @functools.wraps(step)
-    def stateless(self, state, data):
+    def stateless(self, state, *data):
+        if not isinstance(state, tuple):  # images: called by the step of a subclass
+            return step(self, state, *data)
         groups = [self.trainable_variables, self.non_trainable_variables]
         if len(state) == 4:  # training also carries the optimizers
             groups.append(self.optimizer.variables)
         groups.append(self.metrics_variables)
         with keras.StatelessScope(_paired(groups, state)) as scope:
-            logs = step(self, *self.unpack(data))
+            logs = step(self, *self.unpack(*data))
         return logs, tuple(_values(scope, group) for group in groups)
 
     return stateless
@@ -78,7 +80,64 @@ def execution(execution, step, steps):
 
 
 def input_gradient(fn, x):
-    return jax.grad(lambda x: fn(x).sum())(x)
+    assigned = {}
+
+    def total(x):
+        with Assignments() as scope:
+            y = fn(x).sum()
+            assigned.update(scope.assigned)
+            return y, [v.value for v in assigned.values()]
+
+    gradient, values = jax.grad(total, has_aux=True)(x)
+    _assign(assigned.values(), values)
+    return gradient
+
+
+def cond(predicate, function, otherwise):
+    assigned = {}
+    for branch in (function, otherwise):  # what either assigns, both have to return
+
+        def trial(branch=branch):
+            with Assignments() as scope:
+                outputs = branch()
+            assigned.update(scope.assigned)
+            return outputs
+
+        jax.eval_shape(trial)
+
+    def pure(branch):
+        def run():
+            with Assignments():
+                return branch(), [v.value for v in assigned.values()]
+
+        return run
+
+    outputs, values = jax.lax.cond(predicate, pure(function), pure(otherwise))
+    _assign(assigned.values(), values)
+    return outputs
+
+
+class Assignments(keras.StatelessScope):
+    """Knows which variables are assigned in it. Others have the values from outside.
+
+    What JAX traces apart, such as the branch of a condition, must return the values
+    that it assigns, or they are lost to the trace around it.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.assigned = {}
+
+    def add_update(self, update):
+        variable, _ = update
+        self.assigned[id(variable)] = variable
+        super().add_update(update)
+
+    def get_current_value(self, variable):
+        value = super().get_current_value(variable)
+        if value is None and self.original_scope is not None:
+            value = self.original_scope.get_current_value(variable)
+        return value
 
 
 def inference(fn, state):

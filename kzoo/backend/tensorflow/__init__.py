@@ -22,6 +22,7 @@ from kzoo.backend.tensorflow.replicas import (
     whole_batch,
 )
 from kzoo.backend.tensorflow.step import (
+    cond,
     execution,
     inference,
     input_gradient,

@@ -2,6 +2,7 @@
 
 import functools
 
+import keras
 import tensorflow as tf
 
 from kzoo.backend.tensorflow.kernels import fuse
@@ -10,7 +11,9 @@ from kzoo.backend.tensorflow.replicas import replicas, several_workers
 
 def portable_step(step):
     @functools.wraps(step)
-    def stateful(self, data):
+    def stateful(self, data, *more):
+        if more:  # called by the step of a subclass
+            return step(self, data, *more)
         logs = step(self, *self.unpack(data))
         if several_workers():
             # Keras takes their mean over an axis, which scalars do not have.
@@ -47,6 +50,9 @@ def prepare():
     are no slower without. TensorFlow has this option for the whole process only.
     """
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
+
+cond = keras.ops.cond
 
 
 def input_gradient(fn, x):

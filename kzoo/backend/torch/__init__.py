@@ -22,6 +22,7 @@ from kzoo.backend.torch.replicas import (
     whole_batch,
 )
 from kzoo.backend.torch.step import (
+    cond,
     execution,
     inference,
     input_gradient,

@@ -36,7 +36,9 @@ NOT_TRACED = (
 def portable_step(step):
     @functools.wraps(step)
     @torch.compiler.disable  # each phase is compiled by itself
-    def stateful(self, data):
+    def stateful(self, data, *more):
+        if more:  # called by the step of a subclass
+            return step(self, data, *more)
         batch = self.unpack(data)
         return step(self, *(batch if self.own_batches else map(share, batch)))
 
@@ -148,6 +150,9 @@ def execution(execution, step, steps):
 
 def prepare():
     """Does nothing: PyTorch needs no options."""
+
+
+cond = keras.ops.cond
 
 
 def input_gradient(fn, x):
