@@ -26,6 +26,23 @@ def from_json(text):
     return keras.saving.deserialize_keras_object(json.loads(text))
 
 
+def build(optimizer, variables):
+    """Creates the optimizer's state for `variables`.
+
+    Raises:
+        ValueError: if it has been built for others, those of another model.
+    """
+    built = {id(v) for v in keras_internals.optimized_variables(optimizer)}
+    if built and any(id(v) not in built for v in variables):
+        raise ValueError(
+            f"Expected an optimizer of this model alone, as it keeps moments of each "
+            f"variable. Received: {optimizer.name!r}, which was built for other "
+            "variables. Build a new one: type(optimizer).from_config("
+            "optimizer.get_config())."
+        )
+    optimizer.build(variables)
+
+
 @keras.saving.register_keras_serializable("kzoo")
 class OptimizerGroup(keras.optimizers.Optimizer):
     """One optimizer for each network, kept in `model.optimizer` as Keras expects.
@@ -65,7 +82,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     def build(self, variables):
         """Creates every member's state. `variables` is `{network: variables}`."""
         for network, member in self.members.items():
-            member.build(variables[network])
+            build(member, variables[network])
         self.trained = variables
         self.built = True
 
@@ -84,6 +101,10 @@ class OptimizerGroup(keras.optimizers.Optimizer):
             "Each network has its own learning rate. Use "
             f"optimizer.members[name].learning_rate, name one of {list(self.members)}."
         )
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self.learning_rate  # raises  # noqa: B018
 
     def apply(self, grads, trainable_variables=None):
         raise NotImplementedError(

@@ -287,6 +287,18 @@ def test_the_moments_of_adam_are_found():
     )
 
 
+def test_the_variables_of_an_optimizer_are_those_it_was_built_for():
+    weights = [keras.Variable(0.0), keras.Variable(1.0)]
+    adam = keras.optimizers.Adam()
+    assert list(keras_internals.optimized_variables(adam)) == []
+    adam.build(weights)
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
+    scaled.build(weights)
+    for optimizer in adam, scaled:
+        found = keras_internals.optimized_variables(optimizer)
+        assert [id(v) for v in found] == [id(v) for v in weights]
+
+
 if BACKEND != "jax":
     if BACKEND == "torch":
         import torch

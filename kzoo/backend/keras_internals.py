@@ -188,6 +188,16 @@ def producer(tensor):
 # Optimizers
 
 
+def optimized_variables(optimizer):
+    """The variables that an optimizer was built for; none before `build`.
+
+    On JAX Keras compares their number only, and would train another model's by them.
+    When the name is gone, this raises an `AttributeError`.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return optimizer._trainable_variables if optimizer.built else []
+
+
 def adam_moments(optimizer, variable):
     """The first and the second moment of `variable` in `keras.optimizers.Adam`.
 

@@ -13,6 +13,96 @@ WEIGHTS = (
 )
 
 
+LOSS = (
+    "{} is trained by a loss of its own and logs its parts. Received: {}, which "
+    "has no effect. Leave it out. Settings of the loss are arguments of the model's "
+    "constructor; for another loss override the loss method of a subclass, for other "
+    "logs see docs/keras.md."
+)
+
+
+def check_compile(model, losses, switches, jit_compile, steps_per_execution):
+    """Raises a `ValueError` for arguments of `compile` that would have no effect.
+
+    Args:
+        model: a `PhasedModel`.
+        losses: `{argument: value}` of those that a model has by itself.
+        switches: `{argument: value}` of those that are True or False.
+        jit_compile: True, False or `"auto"`.
+        steps_per_execution: a positive whole number.
+    """
+    received = ", ".join(k for k, value in losses.items() if value is not None)
+    if received:
+        raise ValueError(LOSS.format(type(model).__name__, received))
+    if jit_compile not in ("auto", None):
+        switches = switches | {"jit_compile": jit_compile}
+    for name, value in switches.items():
+        if value not in (True, False):
+            raise ValueError(
+                f"Expected {name} to be True or False. Received: {name}={value!r}."
+            )
+    checks.positive_int("steps_per_execution", steps_per_execution)
+
+
+def check_fit(epochs, batch_size, callbacks, options):
+    """Raises a `ValueError` for arguments of `fit` that would have no effect."""
+    checks.whole_number("epochs", epochs)
+    names = ("steps_per_epoch", "validation_steps", "validation_batch_size")
+    check_counts(batch_size=batch_size, **{k: options.get(k) for k in names})
+    checks.whole_number("initial_epoch", options.get("initial_epoch", 0))
+    if options.get("shuffle", True) not in (True, False, None):
+        raise ValueError(
+            "Expected shuffle to be True or False. "
+            f"Received: shuffle={options['shuffle']!r}."
+        )
+    check_validation(options)
+    for callback in keras.tree.flatten(callbacks or []):
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ValueError(
+                "Expected callbacks to be objects of keras.callbacks.Callback. "
+                f"Received: {callback!r}."
+            )
+
+
+def check_counts(**counts):
+    """Raises a `ValueError` unless each argument is None or a positive number."""
+    for name, value in counts.items():
+        if value is not None:
+            checks.positive_int(name, value)
+
+
+def check_validation(options):
+    """Raises a `ValueError` for arguments about validation data that are not there."""
+    split, data = options.get("validation_split"), options.get("validation_data")
+    if split and not 0 < split < 1:
+        raise ValueError(
+            "Expected validation_split to be a share of the images, at least 0 and "
+            f"below 1. Received: validation_split={split!r}."
+        )
+    if split and data is not None:
+        raise ValueError(
+            "Expected validation_data or validation_split. Received: both. Leave out "
+            "validation_split, which would have no effect."
+        )
+    unused = [
+        k for k in ("validation_steps", "validation_batch_size") if options.get(k)
+    ]
+    if options.get("validation_freq", 1) != 1:
+        unused.append("validation_freq")
+    if unused and not split and data is None:
+        raise ValueError(
+            f"Expected validation_data or validation_split beside {', '.join(unused)}, "
+            "which has no effect without. Received: neither."
+        )
+
+
+def refuse_weights(**weights):
+    """Raises a `ValueError` unless every argument is None."""
+    for name, value in weights.items():
+        if value is not None:
+            raise ValueError(WEIGHTS.format(name))
+
+
 def fit_arguments(model, x, y, batch_size, callbacks, options):
     """The arguments of `keras.Model.fit` for checked data, each process with its share.
 
@@ -24,9 +114,7 @@ def fit_arguments(model, x, y, batch_size, callbacks, options):
     Raises:
         ValueError: for data that the model cannot be fitted to.
     """
-    for name in ("sample_weight", "class_weight"):
-        if options.get(name) is not None:
-            raise ValueError(WEIGHTS.format(name))
+    refuse_weights(**{k: options.get(k) for k in ("sample_weight", "class_weight")})
     model.check_data(x, y)
     options = options | validation_arguments(model, batch_size, options)
     shuffle = options.get("shuffle", True)

@@ -12,7 +12,7 @@ from kzoo.backend import keras_internals
 from kzoo.base import endings, fitting, saving
 from kzoo.files import replacing
 from kzoo.networks import blocks
-from kzoo.optimizers import OptimizerGroup, from_json, serialize, to_json
+from kzoo.optimizers import OptimizerGroup, build, from_json, serialize, to_json
 
 
 @keras_internals.adapt_trainer
@@ -100,9 +100,14 @@ class PhasedModel(keras.Model):
     def compile(
         self,
         optimizer=None,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
         run_eagerly=False,
         steps_per_execution=1,
         jit_compile="auto",
+        auto_scale_loss=True,
     ):
         """Configures training; with no argument, as the model's paper trains it.
 
@@ -110,17 +115,33 @@ class PhasedModel(keras.Model):
             optimizer: a Keras optimizer or its name; for a model with phases a dict
                 `{network: optimizer}`. None means the constructor's `optimizers`, or
                 `default_optimizer()`.
+            loss, loss_weights, metrics, weighted_metrics: None, as each model has its
+                own loss and logs.
             run_eagerly, steps_per_execution, jit_compile: as in `keras.Model.compile`.
+            auto_scale_loss: as in `keras.Model.compile`, for every optimizer.
 
         Raises:
-            ValueError: for a single optimizer where there are phases, or the reverse.
+            ValueError: for a single optimizer where there are phases, or the reverse;
+                for an optimizer of another model; for a loss or metrics.
         """
+        fitting.check_compile(
+            self,
+            {
+                "loss": loss,
+                "loss_weights": loss_weights,
+                "metrics": metrics,
+                "weighted_metrics": weighted_metrics,
+            },
+            {"run_eagerly": run_eagerly, "auto_scale_loss": auto_scale_loss},
+            jit_compile,
+            steps_per_execution,
+        )
         backend.prepare()
         default = self.default_optimizer()
         if optimizer is None:
             optimizer = self.optimizers or default
         if isinstance(default, dict):
-            optimizer = self._optimizer_group(optimizer, default)
+            optimizer = self._optimizer_group(optimizer, default, auto_scale_loss)
         elif isinstance(optimizer, dict | OptimizerGroup):
             raise ValueError(
                 f"{type(self).__name__} trains all its networks by one loss. Expected "
@@ -131,13 +152,14 @@ class PhasedModel(keras.Model):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
-            auto_scale_loss=not isinstance(optimizer, OptimizerGroup),
+            auto_scale_loss=auto_scale_loss
+            and not isinstance(optimizer, OptimizerGroup),
         )
         self.forget_compiled()
         if isinstance(optimizer, OptimizerGroup):
             optimizer.build({n: getattr(self, n).trainable_variables for n in default})
         else:
-            self.optimizer.build(self.trainable_variables)
+            build(self.optimizer, self.trainable_variables)
 
     def forget_compiled(self):
         """Drops compiled functions, which hold on to the variables of the model."""
@@ -152,7 +174,7 @@ class PhasedModel(keras.Model):
             setattr(self._inference, function.__name__, compiled)
         return getattr(self._inference, function.__name__)
 
-    def _optimizer_group(self, optimizer, default):
+    def _optimizer_group(self, optimizer, default, auto_scale_loss):
         group = isinstance(optimizer, OptimizerGroup)
         members = optimizer.members if group else optimizer
         if not isinstance(members, dict) or set(members) != set(default):
@@ -163,7 +185,7 @@ class PhasedModel(keras.Model):
             )
         if group:
             return optimizer
-        scale = self.dtype_policy.name == "mixed_float16"
+        scale = auto_scale_loss and self.dtype_policy.name == "mixed_float16"
         # In the model's order, by which Keras finds them in a file.
         return OptimizerGroup({name: members[name] for name in default}, scale)
 
@@ -175,7 +197,8 @@ class PhasedModel(keras.Model):
         return {"optimizer": serialize(self.optimizer)}
 
     def compile_from_config(self, config):
-        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+        optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
+        self.compile(optimizer, auto_scale_loss=False)  # it was wrapped before saving
 
     def minimize(self, loss_fn, *batch, over=None):
         """Takes one optimizer step on `loss_fn(*batch)`; returns the loss's logs.
@@ -238,7 +261,11 @@ class PhasedModel(keras.Model):
 
     @property
     def metrics(self):
-        return list(self.means.values())
+        """The logs, then `keras.metrics` that are attributes of the model."""
+        # Those of a layer: a `keras.Model` adds a mean loss that nothing updates.
+        found = keras.Layer.metrics.fget(self)
+        own = [m for m in found if not isinstance(m, MeanOfImages)]
+        return [*self.means.values(), *own]
 
     def fit(
         self,
@@ -256,28 +283,66 @@ class PhasedModel(keras.Model):
         and are told which epoch begins.
 
         Raises:
-            ValueError: for data that the model cannot be fitted to, or weights.
+            ValueError: for data that the model cannot be fitted to, weights, or an
+                argument that would have no effect.
             FloatingPointError: when a loss is not finite; the message names it.
         """
+        fitting.check_fit(epochs, batch_size, callbacks, kwargs)
         arguments = fitting.fit_arguments(self, x, y, batch_size, callbacks, kwargs)
         backend.synchronize([*self.variables, *self.optimizer.variables])
         arguments["verbose"] = verbose if backend.is_chief() else 0
         with fitting.reading(self, x):
             return super().fit(epochs=epochs, **arguments)
 
-    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        """`keras.Model.evaluate`, with the data checked as in `fit`."""
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        **kwargs,
+    ):
+        """`keras.Model.evaluate`, with data and arguments checked as in `fit`."""
+        fitting.refuse_weights(sample_weight=sample_weight)
+        fitting.check_counts(batch_size=batch_size, steps=steps)
         if not keras_internals.is_evaluation_inside_fit(kwargs):  # `fit` checked it
             self.check_data(x, y)
             x, y, batch_size, _ = fitting.own_share(x, y, batch_size)
         with fitting.reading(self, x):
-            return super().evaluate(x, y, batch_size, *args, **kwargs)
+            return super().evaluate(x, y, batch_size, verbose, steps=steps, **kwargs)
+
+    def train_on_batch(
+        self, x, y=None, sample_weight=None, class_weight=None, return_dict=False
+    ):
+        """`keras.Model.train_on_batch`, without weights."""
+        fitting.refuse_weights(sample_weight=sample_weight, class_weight=class_weight)
+        return super().train_on_batch(x, y, return_dict=return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """`keras.Model.test_on_batch`, without weights."""
+        fitting.refuse_weights(sample_weight=sample_weight)
+        return super().test_on_batch(x, y, return_dict=return_dict)
+
+    def quantize(self, *args, **kwargs):
+        """Refused: a quantized model samples differently and cannot be trained."""
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot be quantized. Build it with "
+            "dtype='mixed_bfloat16' or dtype='mixed_float16' for less memory, or "
+            "quantize what `export` writes by the tools of TensorFlow."
+        )
 
     def save(self, filepath, overwrite=True, **kwargs):
         """`keras.Model.save`, but a crash while writing leaves the old file intact.
 
         Of several processes that train together one writes.
+
+        Raises:
+            ValueError: for the HDF5 format, which could not be loaded, and for
+                arguments of it.
         """
+        saving.check_format(filepath, kwargs)
         if not backend.is_chief():
             return None
         if str(filepath).startswith("hf://") or not overwrite:

@@ -4,6 +4,24 @@ import numpy as np
 from keras import ops
 
 
+def check_format(filepath, options):
+    """Raises a `ValueError` for a file or options of Keras's legacy HDF5 format."""
+    if str(filepath).endswith((".h5", ".hdf5")):
+        raise ValueError(
+            "Expected a path that ends in .keras. The HDF5 format holds no model with "
+            f"classes of its own, and would not load. Received: {str(filepath)!r}. "
+            "For weights alone call save_weights('model.weights.h5')."
+        )
+    ignored = sorted({"include_optimizer", "save_format"} & set(options))
+    if ignored:
+        raise ValueError(
+            "A .keras file always holds the optimizer and its format is told by its "
+            f"name. Received: {', '.join(ignored)}, which has no effect. Leave it out. "
+            "To load without the optimizer: keras.saving.load_model(path, "
+            "compile=False)."
+        )
+
+
 def save_seeds(model, store):
     """Adds the states of all seeds, the model's own and those inside Dropout."""
     for i, seed in enumerate(seed_states(model)):

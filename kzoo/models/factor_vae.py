@@ -67,6 +67,12 @@ class FactorVAE(VAE):
     ):
         super().__init__(image_shape, latent_dim, architecture, likelihood, **kwargs)
         check_normal(self, self.prior, self.posterior)
+        if "total_correlation" in self.divergence.logs:
+            raise ValueError(
+                "FactorVAE estimates the total correlation by its discriminator. "
+                "Expected a divergence without one, such as divergence='kl'. Received: "
+                f"divergence={self.divergence!r}. To weigh that one take BetaTCVAE."
+            )
         self.gamma = checks.number("gamma", gamma, least=0)
         self.discriminator_widths = check_widths(
             discriminator_widths, "discriminator_widths"

@@ -14,6 +14,7 @@ from keras.optimizers import Adam
 from kzoo.models.vae import VAE
 from kzoo.networks.autoencoder import MLPEncoderDecoder
 from kzoo.parts.posteriors import DiagonalNormal
+from kzoo.parts.priors import VampPrior
 
 
 def VampVAE(
@@ -54,6 +55,11 @@ def VampVAE(
     >>> model.compile()
     >>> model.fit(images, epochs=20)
     """
+    if prior != "vamp" and not isinstance(prior, VampPrior):
+        raise ValueError(
+            "Expected prior='vamp' or VampPrior(components). Received: "
+            f"prior={prior!r}. For another prior take VAE."
+        )
     if architecture == "mlp":
         architecture = MLPEncoderDecoder((300, 300))
     return VAE(
