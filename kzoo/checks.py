@@ -8,6 +8,11 @@ import re
 import keras
 import numpy as np
 
+WEIGHTS = (
+    "Expected images, or images and labels: kzoo models weigh all images alike. "
+    "Received: {}. Leave it out, or repeat images instead."
+)
+
 
 def one_of(argument, value, known):
     """Raises a `ValueError` unless `value` is one of the names in `known`."""
@@ -107,8 +112,7 @@ def has_classes(model, num_classes):
 def check_labels(labels, num_classes, argument="labels"):
     """Raises a `ValueError` unless labels fit a model of `num_classes` classes.
 
-    Whether there are labels is checked on anything; which values they take only on
-    numpy arrays.
+    Of symbolic tensors only shape and dtype are checked, of all others the values, too.
     """
     if num_classes is None and labels is not None:
         raise ValueError(
@@ -122,10 +126,11 @@ def check_labels(labels, num_classes, argument="labels"):
         )
     if labels is None:
         return
-    if len(getattr(labels, "shape", ())) != 1 or "int" not in dtype_name(labels):
+    shape = tuple(getattr(labels, "shape", ()))
+    if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)) or not is_whole(labels):
         raise ValueError(
-            f"Expected {argument} to be whole numbers of shape (batch,). "
-            f"Received: {describe(labels)}."
+            f"Expected {argument} to be whole numbers of shape (batch,) or (batch, 1). "
+            f"Received: {describe(labels)}.{label_hint(labels, argument)}"
         )
     if isinstance(labels, np.ndarray) and labels.size:
         low, high = labels.min(), labels.max()
@@ -134,6 +139,42 @@ def check_labels(labels, num_classes, argument="labels"):
                 f"Expected {argument} from 0 to {num_classes - 1}, as num_classes is "
                 f"{num_classes}. Received: {argument} from {low} to {high}."
             )
+
+
+def is_whole(array):
+    """Whether an array or tensor has an integer dtype."""
+    return "int" in dtype_name(array)
+
+
+def label_hint(labels, argument="labels"):
+    """How to make labels whole numbers of shape `(batch,)`; "" if that is not known."""
+    shape = tuple(getattr(labels, "shape", ()))
+    if not hasattr(labels, "dtype"):
+        return ""
+    kind = dtype_name(labels)
+    if len(shape) == 2 and shape[1] != 1:
+        return f" Are they one-hot? Convert them: {argument}.argmax(-1)."
+    if "int" in kind:
+        return ""
+    if "float" in kind or kind == "bool":
+        return f" Convert them: {argument}.astype('int32')."
+    return f" Number them: np.unique({argument}, return_inverse=True)[1]."
+
+
+def flat_labels(labels):
+    """Labels `(batch, 1)` as `(batch,)`; others, and None, as they are."""
+    if tuple(getattr(labels, "shape", ()))[1:] != (1,):
+        return labels
+    return labels[:, 0]
+
+
+def same_length(images, labels):
+    """Raises a `ValueError` unless there is one label for each image."""
+    if labels is not None and len(images) != len(labels):
+        raise ValueError(
+            "Expected one label for each image. Received: "
+            f"{len(images)} images and {len(labels)} labels."
+        )
 
 
 def shared_alike(x, batch_size, replicas):
@@ -181,7 +222,11 @@ def same_features(first, second):
 
 def to_numpy(array):
     """A numpy view or copy of any array or tensor, wherever it lives."""
-    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+        if "bfloat16" in str(array.dtype):  # NumPy has no such numbers
+            array = array.float()
+    return np.asarray(array)
 
 
 def describe(array):
@@ -240,4 +285,7 @@ def _written(value):
 
 def dtype_name(array):
     """`"uint8"` and the like for numpy arrays and the tensors of any framework."""
-    return keras.utils.standardize_dtype(array.dtype)
+    try:
+        return keras.utils.standardize_dtype(array.dtype)
+    except ValueError:  # text, objects, complex numbers
+        return str(array.dtype)

@@ -53,9 +53,9 @@ def labels_for(model, text, count):
             f"Expected at most as many labels as images, {count}. Received: "
             f"{len(labels)} labels. Give one for all, or one a seed."
         )
-    labels = np.resize(np.array(labels, "int32"), count)
+    labels = np.resize(np.array(labels), count)
     checks.check_labels(labels, model.num_classes)
-    return labels
+    return labels.astype("int32")
 
 
 def truncate(model, truncation):

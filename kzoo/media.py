@@ -10,6 +10,8 @@ from kzoo import checks
 
 LIGHT = 224  # unlike the black and white of images and the gray of untrained ones
 MIN_WIDTH = 500  # in pixels, so that a grid of 8x8 images can be seen
+ROUNDING = 1e-6  # how far outside [0, 1] float images may be
+KEYS = {"image": 0, "images": 0, "label": 1, "labels": 1}
 
 
 class Images:
@@ -26,9 +28,17 @@ class Images:
     def __init__(self, shape):
         self.shape = image_shape(shape)
 
-    def check_data(self, x, y=None, num_classes=None):
-        """Raises a `ValueError` for data that `fit` cannot take: see `check_data`."""
-        check_data(self.shape, num_classes, x, y)
+    def check_examples(self, batch, num_classes=None):
+        """Raises a `ValueError` for data of no use: see `check_batch_values`."""
+        check_batch_values(self.shape, num_classes, batch)
+
+    def plausible(self, batch, num_classes=None):
+        """Whether tensors pass `check_examples`: see `plausible_batch`."""
+        return plausible_batch(self.shape, num_classes, batch)
+
+    def split(self, batch):
+        """A batch as `(examples, labels)`: see `split_batch`."""
+        return split_batch(batch)
 
     def check_batch(self, batch):
         """Raises a `ValueError` by the shape of a tensor alone: see `batch_shape`."""
@@ -95,16 +105,25 @@ def batch_shape(images, shape, argument="images"):
 
 
 def unit_range(images):
-    """Images as float32 in [0, 1]: uint8 is divided by 255, floats stay as they are."""
-    dtype = checks.dtype_name(images)
-    if dtype == "uint8":
+    """Images as float32 in [0, 1]: uint8 is divided by 255, floats are clipped.
+
+    Values outside [0, 1] by more than rounding are refused before: `check_values`.
+    """
+    check_dtype(images)
+    if checks.dtype_name(images) == "uint8":
         return ops.cast(images, "float32") / 255.0
-    if "float" in dtype:
-        return ops.cast(images, "float32")
-    raise ValueError(
-        "Expected images to be uint8 in [0, 255] or float in [0, 1]. "
-        f"Received: {checks.describe(images)}. Convert them: images.astype('uint8')."
-    )
+    return ops.clip(ops.cast(images, "float32"), 0.0, 1.0)
+
+
+def check_dtype(images, argument="images"):
+    """Raises a `ValueError` unless images are uint8 or float."""
+    dtype = checks.dtype_name(images)
+    if dtype != "uint8" and "float" not in dtype:
+        raise ValueError(
+            f"Expected {argument} to be uint8 in [0, 255] or float in [0, 1]. "
+            f"Received: {checks.describe(images)}. Convert them: "
+            f"{argument}.astype('uint8')."
+        )
 
 
 def images_array(images, shape, argument="images"):
@@ -117,7 +136,7 @@ def images_array(images, shape, argument="images"):
     images = checks.to_numpy(images)
     check_values(images, shape, argument)
     scale = 1 / 255 if images.dtype == np.uint8 else 1
-    return images.astype("float32") * np.float32(scale)
+    return np.clip(images.astype("float32") * np.float32(scale), 0.0, 1.0)
 
 
 def check_values(images, shape, argument="images"):
@@ -127,33 +146,91 @@ def check_values(images, shape, argument="images"):
         raise ValueError(f"Expected at least one image. Received: {argument} is empty.")
     if images.dtype == np.uint8:
         return
-    unit_range(images[:1])  # rejects other dtypes
+    check_dtype(images, argument)
     low, high = images.min(), images.max()
     if np.isnan(low):
         raise ValueError(f"Expected numbers in {argument}. Received: NaN among them.")
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(
-            f"Expected float {argument} in [0, 1]. Received: values from {low:g} to "
-            f"{high:g}. Rescale them, or pass uint8 in [0, 255]."
+            f"Expected float {argument} in [0, 1]. Received: values from {low} to "
+            f"{high}. Rescale them, or pass uint8 in [0, 255]."
         )
 
 
-def check_data(shape, num_classes, x, y=None):
-    """Raises a `ValueError` for what a model of this image shape cannot be fitted to.
+def split_batch(batch):
+    """A batch as `(images, labels)`; labels are `(batch,)`, or None where none are.
 
-    Arrays are checked whole; of a data set that can be read again, the first batch.
-    Nothing is read ahead from an iterator that can be read only once.
+    A batch is images, `(images,)`, `(images, labels)`, or a dict with the keys
+    `"image"` or `"images"`, and `"label"` or `"labels"`.
+
+    Raises:
+        ValueError: for other keys, more or fewer parts, or weights.
     """
-    if hasattr(x, "shape"):
-        check_values(checks.to_numpy(x), shape)
-        checks.check_labels(y, num_classes)
-    elif hasattr(x, "__getitem__") or (hasattr(x, "__iter__") and iter(x) is not x):
-        first = next(iter(x), None)
-        if first is None:
-            raise ValueError("Expected at least one batch. Received: no data.")
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(first)
-        check_values(checks.to_numpy(images), shape)
+    parts = [None, None]
+    if isinstance(batch, dict):
+        for key, value in batch.items():
+            place = KEYS.get(key)
+            if place is None or parts[place] is not None:
+                raise ValueError(
+                    "Expected a batch with the keys 'image' and, for a model with "
+                    f"classes, 'label'. Received: the keys {list(batch)}. Leave out or "
+                    f"rename {key!r}."
+                )
+            parts[place] = value
+        if parts[0] is None:
+            raise ValueError(
+                f"Expected a batch with the key 'image'. Received: {list(batch)}."
+            )
+    elif isinstance(batch, tuple | list):
+        if len(batch) == 1 and isinstance(batch[0], dict):
+            return split_batch(batch[0])
+        batch = list(batch)
+        if len(batch) == 3 and batch[2] is not None:
+            raise ValueError(checks.WEIGHTS.format("a sample_weight in the data"))
+        if not 1 <= len(batch) <= 3:
+            raise ValueError(
+                "Expected a batch to be images, or (images, labels). Received: "
+                f"a {type(batch).__name__} of {len(batch)} parts."
+            )
+        parts[: len(batch[:2])] = batch[:2]
+    else:
+        parts[0] = batch
+    return parts[0], checks.flat_labels(parts[1])
+
+
+def check_batch_values(shape, num_classes, batch):
+    """Raises a `ValueError` for a batch, or whole arrays, that no model can train on.
+
+    Args:
+        shape: that of the images, `(height, width, channels)`.
+        num_classes: number of labels, or None for none.
+        batch: as for `split_batch`, arrays or tensors anywhere.
+    """
+    images, labels = split_batch(batch)
+    check_values(checks.to_numpy(images), shape)
+    labels = None if labels is None else checks.to_numpy(labels)
+    checks.check_labels(labels, num_classes)
+    checks.same_length(images, labels)
+
+
+def plausible_batch(shape, num_classes, batch):
+    """Whether a batch of tensors passes `check_batch_values`, as a boolean tensor."""
+    try:
+        images, labels = split_batch(batch)
+        batch_shape(images, shape)
+        check_dtype(images)
         checks.check_labels(labels, num_classes)
+    except ValueError:
+        return ops.array(False)
+    good = ops.shape(images)[0] > 0
+    if "float" in checks.dtype_name(images):
+        inside = (images >= -ROUNDING) & (images <= 1 + ROUNDING)
+        good = good & ops.all(inside)
+    if labels is not None:
+        good = good & (ops.shape(images)[0] == ops.shape(labels)[0])
+        numbers = ops.cast(labels, "int64")
+        good = good & ops.all((numbers >= 0) & (numbers < num_classes))
+    return ops.convert_to_tensor(good, "bool")
 
 
 def picture(images, columns):

@@ -183,6 +183,52 @@ class Epochs(keras.callbacks.Callback):
         self.seen.append(epoch)
 
 
+def test_keras_takes_data_whose_batches_are_checked():
+    model, seen = compiled(make), []
+    images, _ = batch(model, 16)
+
+    def check(data):
+        seen.append(data[0].shape)
+
+    data = ((images[i : i + 8],) for i in (0, 8))
+    data = keras_internals.CheckedData(data, check, lambda batch: batch)
+    keras.Model.fit(model, data, steps_per_epoch=2, verbose=0)
+    assert len(seen) >= 2 and int(model.optimizer.iterations) == 2
+
+
+def test_validation_data_that_failed_are_forgotten():
+    model = compiled(make)
+    images, _ = batch(model, 16)
+
+    class Stop(keras.callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        model.fit(images, validation_data=images, callbacks=[Stop()], verbose=0)
+    history = model.fit(images, validation_data=1 - images, verbose=0).history
+    scores = model.evaluate(1 - images, verbose=0, return_dict=True)
+    assert history["val_reconstruction"][0] == pytest.approx(
+        scores["reconstruction"], rel=1e-2
+    )
+
+
+def test_a_model_outlives_an_error_in_its_first_batch():
+    model = compiled(make)
+
+    class Broken(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, i):
+            return np.full((8, 8, 8, 1), 2.0)
+
+    for run in (model.fit, model.evaluate):
+        with pytest.raises(ValueError):
+            run(Broken(), verbose=0)
+    assert np.isfinite(fit(model)["loss"]).all()
+
+
 def test_training_begins_at_the_epoch_that_is_set():
     model, late, usual = compiled(make), Epochs(2), Epochs()
     fit(model, epochs=4, callbacks=[late])

@@ -379,34 +379,37 @@ def test_sample_weights_are_refused():
         model.fit(images, sample_weight=np.ones(len(images)), verbose=0)
 
 
-def batches(images):
+def batches(*parts):
     class Batches(keras.utils.PyDataset):
         def __len__(self):
-            return 2
+            return len(parts[0]) // 8
 
         def __getitem__(self, i):
-            if i >= 2:
+            if i >= len(self):
                 raise IndexError
-            return images[8 * i : 8 * i + 8]
+            taken = tuple(part[8 * i : 8 * i + 8] for part in parts)
+            return taken if len(parts) > 1 else taken[0]
 
     return Batches()
 
 
-def torch_loader(images):
+def torch_loader(*parts):
     import torch
 
-    images = torch.utils.data.TensorDataset(torch.from_numpy(images))
-    return torch.utils.data.DataLoader(images, batch_size=8)
+    rows = torch.utils.data.TensorDataset(*map(torch.from_numpy, parts))
+    return torch.utils.data.DataLoader(rows, batch_size=8)
 
 
-def tf_dataset(images):
+def tf_dataset(*parts):
     import tensorflow as tf
 
-    return tf.data.Dataset.from_tensor_slices(images).batch(8)
+    parts = parts if len(parts) > 1 else parts[0]
+    return tf.data.Dataset.from_tensor_slices(parts).batch(8)
 
 
-def grain_dataset(images):
-    return grain.MapDataset.source(images).batch(8)
+def grain_dataset(*parts):
+    rows = list(zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
+    return grain.MapDataset.source(rows).batch(8)
 
 
 def once(images):
@@ -450,8 +453,232 @@ def test_every_epoch_of_arrays_has_each_image_once(shuffle):
         np.testing.assert_array_equal(first, [numbers] * 3)
 
 
+def arrays(*parts):
+    return parts
+
+
+def lists(*parts):
+    return tuple(list(part) for part in parts)
+
+
+def tensors(*parts):
+    return tuple(map(ops.convert_to_tensor, parts))
+
+
+def as_dict(*parts):
+    return (dict(zip(("image", "label"), parts, strict=False)),)
+
+
+def generator(*parts):
+    return (tuple(part[i : i + 8] for part in parts) for i in range(0, 24, 8))
+
+
+def dicts(*parts):
+    return (as_dict(*batch)[0] for batch in generator(*parts))
+
+
+def py_dataset(*parts):
+    return batches(*parts)
+
+
+def torch_dicts(*parts):
+    import torch
+
+    rows = [as_dict(*row)[0] for row in zip(*parts, strict=True)]
+    return torch.utils.data.DataLoader(rows, batch_size=8)
+
+
+def tf_dicts(*parts):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(as_dict(*parts)[0]).batch(8)
+
+
+WAYS = [arrays, lists, tensors, as_dict, generator, dicts]
+WAYS += [py_dataset, torch_loader, torch_dicts, tf_dataset, tf_dicts, grain_dataset]
+
+
+def arguments(way, *parts):
+    """The arguments of `fit` that pass the parts that way."""
+    data = way(*parts)
+    return data if isinstance(data, tuple) else (data,)
+
+
+def labelled(n=24):
+    images = np.linspace(0, 1, n * 64, dtype="float32").reshape(n, 8, 8, 1)
+    return images, np.arange(n, dtype="int32") % 3
+
+
+def changed(array, place, value):
+    array = np.array(array)
+    array[place] = value
+    return array
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_in_checks_every_batch(way):
+    model = compiled(lambda: make_vae(num_classes=3))
+    images, labels = labelled()
+    bad = {
+        "from 0 to 2": (images, changed(labels, 12, 3)),
+        "from -1 to": (images, changed(labels, 0, -1)),
+        "values from -0.5": (changed(images, 12, -0.5), labels),
+        "NaN": (changed(images, 12, np.nan), labels),
+        "whole numbers": (images, labels.astype("float32")),
+        "uint8": (np.int32(images), labels),
+        "needs labels": (images,),
+    }
+    model.fit(*arguments(way, images, labels), verbose=0)
+    for text, parts in bad.items():
+        with pytest.raises(ValueError, match=text):
+            model.fit(*arguments(way, *parts), verbose=0)
+        with pytest.raises(ValueError, match=text):
+            model.evaluate(*arguments(way, *parts), verbose=0)
+    data = arguments(way, *bad["NaN"])
+    with pytest.raises(ValueError, match="NaN"):
+        data = data if len(data) == 2 else data[0]
+        model.fit(images, labels, validation_data=data, verbose=0)
+    with pytest.raises(ValueError, match="no classes"):
+        compiled(make_vae).fit(*arguments(way, images, labels), verbose=0)
+    # The model is left as the last good batch has made it.
+    assert np.isfinite(model.evaluate(images, labels, verbose=0)).all()
+
+
+@pytest.mark.parametrize("verb", ["train_on_batch", "test_on_batch"])
+@pytest.mark.parametrize("way", [arrays, lists, tensors, as_dict])
+def test_single_batches_are_checked(way, verb):
+    model = compiled(lambda: make_vae(num_classes=3))
+    images, labels = labelled()
+    run = getattr(model, verb)
+    assert np.isfinite(run(*arguments(way, images, labels))).all()
+    for text, parts in {
+        "from 0 to 2": (images, changed(labels, 12, 3)),
+        "NaN": (changed(images, 12, np.nan), labels),
+        "24 images and 20 labels": (images, labels[:20]),
+        "needs labels": (images,),
+    }.items():
+        with pytest.raises(ValueError, match=text):
+            run(*arguments(way, *parts))
+    with pytest.raises(ValueError, match="sample_weight"):
+        run(images, labels, sample_weight=np.ones(24))
+
+
+def test_predictions_check_what_call_takes():
+    images, labels = labelled()
+    model = compiled(lambda: make_vae(num_classes=3))
+    assert model.predict([images, labels], verbose=0).shape == images.shape
+    for text, inputs in {
+        "from 0 to 2": [images, labels + 1],
+        "NaN": [changed(images, 12, np.nan), labels],
+        "inputs, labels": images,
+    }.items():
+        for run in (model.predict, model.predict_on_batch):
+            with pytest.raises(ValueError, match=text):
+                run(inputs)
+    model = compiled(make_vae)
+    assert model.predict(batches(images), verbose=0).shape == images.shape
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict(batches(changed(images, 12, np.nan)), verbose=0)
+    latents = np.zeros((4, 4), "float32")
+    with pytest.raises(ValueError, match="finite"):
+        compiled(make_gan).predict(latents / np.float32(np.nan), verbose=0)
+
+
+def test_images_and_labels_are_of_one_length():
+    model = compiled(lambda: make_vae(num_classes=3))
+    images, labels = labelled()
+    for x, y in [(images[:20], labels), (images, labels[:20])]:
+        with pytest.raises(ValueError, match="one label for each image"):
+            model.fit(x, y, verbose=0)
+        with pytest.raises(ValueError, match="one label for each image"):
+            model.evaluate(x, y, verbose=0)
+        with pytest.raises(ValueError, match="one label for each image"):
+            model.fit(images, labels, validation_data=(x, y), verbose=0)
+        with pytest.raises(ValueError, match="one label for each image"):
+            model.elbo(x, labels=y)
+
+
+def test_a_data_set_is_not_split():
+    with pytest.raises(ValueError, match="Batches"):
+        compiled(make_vae).fit(batches(labelled()[0]), validation_split=0.5)
+
+
+def test_what_is_drawn_by_is_checked():
+    model, (images, labels) = compiled(lambda: make_vae(num_classes=3)), labelled()
+    for seed in (1.5, -1, "a"):
+        with pytest.raises(ValueError, match="seed"):
+            model.sample(2, seed=seed)
+        with pytest.raises(ValueError, match="seed"):
+            model.elbo(images, labels=labels, seed=seed)
+        with pytest.raises(ValueError, match="seed"):
+            model.fit_sampler("normal", images, labels, seed=seed)
+    with pytest.raises(ValueError, match="finite"):
+        model.generate(np.full((2, 4), np.nan), [0, 1])
+    with pytest.raises(ValueError, match="from 0 to 2"):
+        model.sample(2, seed=0, labels=3)
+
+
+def test_labels_in_a_column_train_as_in_a_row():
+    images, labels = labelled()
+    losses = []
+    for y in (labels, labels[:, None]):
+        model = compiled(lambda: make_vae(num_classes=3))
+        history = model.fit(images, y, validation_data=(images, y), verbose=0).history
+        losses.append([history["loss"], history["val_loss"]])
+        assert model.encode(images, y).shape == (24, 4)
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "convert, hint",
+    [
+        (lambda labels: np.eye(3)[labels], "argmax"),
+        (lambda labels: labels.astype(str), "np.unique"),
+        (lambda labels: labels.astype(str).astype(object), "np.unique"),
+        (lambda labels: labels.astype("float64"), "astype"),
+        (lambda labels: labels > 1, "astype"),
+    ],
+    ids=["one-hot", "text", "object", "float", "bool"],
+)
+def test_other_labels_are_refused_with_how_to_convert_them(convert, hint):
+    model = compiled(lambda: make_vae(num_classes=3))
+    images, labels = labelled()
+    with pytest.raises(ValueError, match=hint):
+        model.fit(images, convert(labels), verbose=0)
+
+
+@pytest.mark.parametrize("key", ["picture", "weight"])
+def test_unknown_keys_of_a_batch_are_named(key):
+    model = compiled(make_vae)
+    images, _ = labelled()
+    data = {key: images} if key == "picture" else {"image": images, key: images}
+    with pytest.raises(ValueError, match=key):
+        model.fit(data, verbose=0)
+    with pytest.raises(ValueError, match=key):
+        model.fit((data for _ in range(2)), verbose=0)
+
+
+def test_rounding_outside_the_range_is_clipped_and_more_is_shown():
+    model = compiled(make_vae)
+    images, _ = labelled()
+    for value in (1.0000001, 1.0000005, -1e-7):
+        nearly = changed(images, (0, 0, 0), value)
+        model.fit(nearly, verbose=0)
+        model.fit(batches(nearly), verbose=0)
+        model.reconstruct(nearly)
+    for value in (1.00001, -1e-5):
+        with pytest.raises(ValueError, match=r"1\.00001|-1e-05|-9\.99"):
+            model.fit(changed(images, (0, 0, 0), value), verbose=0)
+
+
+@pytest.mark.parametrize("verb", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
+def test_a_model_that_is_not_compiled_says_so(verb):
+    with pytest.raises(ValueError, match=r"compile\(\)"):
+        getattr(make_vae(), verb)(labelled()[0])
+
+
 @pytest.mark.parametrize("wrap", [batches, torch_loader, tf_dataset, grain_dataset])
-def test_data_sets_train_and_their_first_batch_is_checked(wrap):
+def test_data_sets_of_images_train(wrap):
     model = compiled(make_vae)
     images, _ = batch(model, 16)
     model.fit(wrap(images), verbose=0)
@@ -466,6 +693,8 @@ def test_a_generator_loses_no_batch_to_the_checks():
     images, _ = batch(model, 16)
     model.fit(once(images), steps_per_epoch=2, verbose=0)
     assert int(model.optimizer.iterations) == 2
+    model.fit((image for (image,) in once(images)), steps_per_epoch=2, verbose=0)
+    assert int(model.optimizer.iterations) == 4
     with pytest.raises(ValueError, match=r"\(batch, 8, 8, 1\)"):
         model.fit(once(images[:, :6]), steps_per_epoch=2, verbose=0)
 

@@ -48,6 +48,9 @@ Several devices:
   `fit`. `shuffle` is None if Keras has to see the arrays; a False that is returned
   means that the data shuffle themselves. `data_shard()` is the part of a data set that
   this process reads, `(index, count)`.
+- `checked(dataset, check, plausible)` is a `tf.data` set that calls `check(batch)`,
+  with NumPy arrays, on each batch of which `plausible(batch)`, a boolean tensor, is
+  False. Only TensorFlow trains on such sets.
 - `by_itself()` is a context in which this process does what the others do not do.
   `alone(variables)` ends training on several devices.
 """
@@ -72,6 +75,7 @@ __all__ = [
     "alone",
     "batch_normalization",
     "by_itself",
+    "checked",
     "cond",
     "convolution",
     "data_parallel",

@@ -11,10 +11,13 @@ import inspect
 import io
 import json
 import pathlib
+import types
 import zipfile
 
 import keras
 import numpy as np
+from keras.src.trainers.data_adapters import get_data_adapter, is_torch_dataloader
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 import kzoo.backend
 
@@ -22,12 +25,13 @@ import kzoo.backend
 
 
 def adapt_trainer(cls):
-    """Class decorator: overrides three methods of a `keras.Model`, two of them private.
+    """Class decorator: overrides methods of a `keras.Model`, most of them private.
 
     The functions below say which and why.
     """
     cls._make_function = _run_steps_together(cls)
     cls._maybe_symbolic_build = _build_nothing
+    cls._get_jax_state = _keep_state(cls)
     cls.__setattr__ = _set_without_tracking(cls)
     return cls
 
@@ -61,6 +65,27 @@ def _build_nothing(self, *args, **kwargs):
     """
 
 
+def _keep_state(cls):
+    """Returns a `_get_jax_state` that keeps what it takes from the variables.
+
+    On JAX Keras empties the variables when training starts, and has their values only
+    in the running step. An error in reading the first batch would lose them. From
+    `_jax_state` `jax_state_sync` brings them back. When a name is gone, a model whose
+    first batch is refused on JAX is lost.
+    """
+
+    def _get_jax_state(self, purge_model_variables=False, **groups):
+        state = super(cls, self)._get_jax_state(
+            purge_model_variables=purge_model_variables, **groups
+        )
+        if purge_model_variables:
+            names = [name for name, wanted in groups.items() if wanted]
+            self._jax_state = dict(zip(names, state, strict=True))
+        return state
+
+    return _get_jax_state
+
+
 def _set_without_tracking(cls):
     """Returns a `__setattr__` that stores `_jax_state` as it is.
 
@@ -86,6 +111,17 @@ def is_evaluation_inside_fit(kwargs):
     are checked and divided again after each epoch.
     """
     return bool(kwargs.get("_use_cached_eval_dataset"))
+
+
+def forget_validation_data(model):
+    """Drops the iterator of validation data that `fit` keeps in `_eval_epoch_iterator`.
+
+    Keras drops it at the end of `fit`, on TensorFlow and PyTorch not after an error.
+    The next `fit` would validate on the old data, and TensorFlow may hang when Python
+    ends. When the name is gone, this does nothing.
+    """
+    if getattr(model, "_eval_epoch_iterator", None) is not None:
+        del model._eval_epoch_iterator
 
 
 def set_initial_epoch(model, epoch):
@@ -146,6 +182,94 @@ def set_by_keras(callback):
 
 def is_of_keras(cls):
     return cls.__module__.split(".")[0] == "keras"
+
+
+# Data
+
+
+class CheckedData(DataAdapter):
+    """The data set `x`, with `check(batch)` called on each batch before the step.
+
+    Keras makes an adapter of each kind of data, and takes an adapter as it is. This one
+    wraps Keras's. When the name is gone, importing kzoo raises an `ImportError`.
+
+    Args:
+        x: a data set, loader or generator.
+        check: function of a batch, which raises an exception for a bad one.
+        split: function of a batch that returns a tuple of its parts, or None for those
+            that are not there. Keras takes tuples only from a PyTorch `DataLoader`.
+        plausible: function of a batch of tensors that returns a boolean tensor: if
+            True, TensorFlow leaves out `check`. None: it never does.
+        shuffle: whether Keras is to shuffle a `PyDataset`.
+
+    Attributes:
+        failure: the first exception that a check raised, or None. TensorFlow reads
+            data in a thread and hides it there.
+    """
+
+    def __init__(self, x, check, split, plausible=None, shuffle=False):
+        self.failure, self._check = None, check
+        self._plausible = plausible or (lambda batch: keras.ops.array(False))
+        if isinstance(x, types.GeneratorType):
+            x = self._each(x)
+        shuffle = shuffle and isinstance(x, keras.utils.PyDataset)
+        self._adapter = get_data_adapter(x, shuffle=shuffle)
+        if is_torch_dataloader(x) and keras.backend.backend() != "torch":
+            self._adapter._dataloader = _Mapped(x, lambda batch: _some(split(batch)))
+
+    def check(self, batch):
+        try:
+            self._check(batch)
+        except Exception as error:
+            self.failure = self.failure or error
+            raise
+        return batch
+
+    def _each(self, batches):
+        for batch in batches:
+            self.check(batch)
+            yield _some(batch) if isinstance(batch, tuple | list) else (batch,)
+
+    def get_numpy_iterator(self):
+        return _Mapped(self._adapter.get_numpy_iterator(), self.check)
+
+    def get_jax_iterator(self):
+        return _Mapped(self._adapter.get_jax_iterator(), self.check)
+
+    def get_torch_dataloader(self):
+        return _Mapped(self._adapter.get_torch_dataloader(), self.check)
+
+    def get_tf_dataset(self):
+        dataset = self._adapter.get_tf_dataset()
+        return kzoo.backend.checked(dataset, self.check, self._plausible)
+
+    def __getattr__(self, name):
+        return getattr(self._adapter, name)
+
+    num_batches = property(lambda self: self._adapter.num_batches)
+    batch_size = property(lambda self: self._adapter.batch_size)
+    has_partial_batch = property(lambda self: self._adapter.has_partial_batch)
+    partial_batch_size = property(lambda self: self._adapter.partial_batch_size)
+
+    def on_epoch_begin(self):
+        self._adapter.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._adapter.on_epoch_end()
+
+
+class _Mapped:
+    """An iterable of `function(batch)` for each of the batches."""
+
+    def __init__(self, batches, function):
+        self.batches, self.function = batches, function
+
+    def __iter__(self):
+        return map(self.function, self.batches)
+
+
+def _some(parts):
+    return tuple(part for part in parts if part is not None)
 
 
 # Layers and variables

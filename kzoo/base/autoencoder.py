@@ -37,6 +37,11 @@ class AutoencoderModel(GenerativeModel):
         images, labels = inputs if self.num_classes else (inputs, None)
         return self.reconstruct_batch(self.medium.normalized(images), labels)
 
+    def check_inputs(self, inputs):
+        images, labels = self._inputs_and_labels(inputs)
+        self.medium.check_values(images)
+        checks.same_length(images, labels)
+
     def reconstruct_batch(self, images, labels=None):
         return self.generate_batch(self.encode_batch(images, labels), labels)
 

@@ -2,16 +2,13 @@
 
 import contextlib
 import math
+import traceback
 
 import keras
+import numpy as np
 
 from kzoo import backend, checks
-
-WEIGHTS = (
-    "Expected images, or images and labels: kzoo models weigh all images alike. "
-    "Received: {}. Leave it out, or repeat images instead."
-)
-
+from kzoo.backend import keras_internals
 
 LOSS = (
     "{} is trained by a loss of its own and logs its parts. Received: {}, which "
@@ -96,13 +93,6 @@ def check_validation(options):
         )
 
 
-def refuse_weights(**weights):
-    """Raises a `ValueError` unless every argument is None."""
-    for name, value in weights.items():
-        if value is not None:
-            raise ValueError(WEIGHTS.format(name))
-
-
 def fit_arguments(model, x, y, batch_size, callbacks, options):
     """The arguments of `keras.Model.fit` for checked data, each process with its share.
 
@@ -114,12 +104,9 @@ def fit_arguments(model, x, y, batch_size, callbacks, options):
     Raises:
         ValueError: for data that the model cannot be fitted to.
     """
-    refuse_weights(**{k: options.get(k) for k in ("sample_weight", "class_weight")})
-    model.check_data(x, y)
+    weights = {name: options.get(name) for name in ("sample_weight", "class_weight")}
+    check_no_weights(**weights)
     options = options | validation_arguments(model, batch_size, options)
-    shuffle = options.get("shuffle", True)
-    if options.get("validation_split"):
-        shuffle = None  # Keras has yet to split the arrays
     settings = {
         "data": checks.describe(x),
         "batch_size": batch_size,
@@ -129,7 +116,15 @@ def fit_arguments(model, x, y, batch_size, callbacks, options):
     if hasattr(x, "set_epoch"):
         check_shuffles_itself(options)
         callbacks.append(TellEpoch(x))
-    x, y, batch_size, shuffle = own_share(x, y, batch_size, shuffle)
+    shuffle = options.get("shuffle", True)
+    if options.get("validation_split"):
+        if not is_arrays(x):
+            raise ValueError(
+                "Expected validation_split with arrays. Received: x of type "
+                f"{type(x).__name__}. Pass validation_data instead."
+            )
+        shuffle = None  # Keras has yet to split the arrays
+    x, y, batch_size, shuffle = checked_share(model, x, y, batch_size, shuffle)
     if shuffle is False:
         options["shuffle"] = False
     options |= {"x": x, "y": y, "batch_size": batch_size, "callbacks": callbacks}
@@ -167,36 +162,134 @@ def validation_arguments(model, batch_size, options):
     data = options.get("validation_data")
     if data is None:
         return {}
-    data = data if isinstance(data, tuple) else (data,)
+    data = tuple(data) if isinstance(data, tuple | list) else (data,)
     if len(data) > 2:
-        raise ValueError(WEIGHTS.format("weights in validation_data"))
+        raise ValueError(checks.WEIGHTS.format("weights in validation_data"))
     x, y = *data, *[None] * (2 - len(data))
-    model.check_data(x, y)
     size = options.get("validation_batch_size") or batch_size
-    x, y, size, _ = own_share(x, y, size)
+    x, y, size, _ = checked_share(model, x, y, size)
     return {"validation_data": (x, y), "validation_batch_size": size}
 
 
-def own_share(x, y, batch_size, shuffle=False):
-    """The data for this process, if others train on the rest."""
+def checked_share(model, x, y, batch_size, shuffle=False):
+    """The data for this process, if others train on the rest, checked.
+
+    Arrays are checked now, whole; of a data set each batch when it is read.
+    """
+    if not is_arrays(x):
+        if x is None or y is not None:
+            raise ValueError(
+                "Expected images, images and labels, or a data set alone. Received: "
+                f"x of type {type(x).__name__}, y of type {type(y).__name__}."
+            )
+        data = keras_internals.CheckedData(
+            x,
+            model.check_batch,
+            model.split_batch,
+            model.plausible,
+            shuffle=shuffle is not False,
+        )
+        return data, None, None, shuffle
+    x, y = checked_arrays(model, x, y)
     checks.shared_alike(x, batch_size, backend.parts())
     return backend.own_share(x, y, batch_size, shuffle)
 
 
+def is_arrays(x):
+    """Whether `x` is an array, a tensor, or a list, tuple or dict, and no data set."""
+    return hasattr(x, "shape") or isinstance(x, list | tuple | dict)
+
+
+def checked_arrays(model, x, y=None):
+    """`x` and `y` as arrays or tensors, checked; lists and tables become NumPy's.
+
+    A batch, such as a dict with images and labels, may be `x`.
+    """
+    if isinstance(x, dict):
+        if y is not None:
+            raise ValueError("Expected labels in the dict or as y. Received: both.")
+        x, y = model.split_batch(x)
+    x, y = (None if part is None else as_array(part) for part in (x, y))
+    model.check_batch((x,) if y is None else (x, y))
+    return x, checks.flat_labels(y)
+
+
+def checked_inputs(model, x):
+    """The data set `x` for `predict`: of each batch what `call` takes is checked."""
+
+    def check(batch):
+        model.check_inputs(keras.utils.unpack_x_y_sample_weight(batch)[0])
+
+    return keras_internals.CheckedData(x, check, keras.utils.unpack_x_y_sample_weight)
+
+
+def as_array(data):
+    """An array or tensor as it is, a list or a table as a NumPy array."""
+    if hasattr(data, "shape") and not hasattr(data, "to_numpy"):
+        return data
+    try:
+        return np.asarray(data)
+    except ValueError:
+        raise ValueError(
+            "Expected a list of images of one shape, and labels as y. Received: a "
+            f"{type(data).__name__} of {len(data)} parts of different shapes."
+        ) from None
+
+
+def check_compiled(model, verb):
+    """Raises a `ValueError` before `compile`."""
+    if not model.compiled:
+        raise ValueError(
+            f"Expected a compiled model in {verb}. Received: one without an optimizer. "
+            "Call model.compile() first; without arguments it trains as its paper does."
+        )
+
+
+def check_no_weights(**weights):
+    """Raises a `ValueError` for weights of images or classes."""
+    for name, value in weights.items():
+        if value is not None:
+            raise ValueError(checks.WEIGHTS.format(name))
+
+
+def take_failure(data):
+    """Removes and returns the first exception among the attributes `failure`, or None.
+
+    A stream keeps its own: it says of the last batch whether it could be read.
+    """
+    failures = [each for each in data if getattr(each, "failure", None) is not None]
+    if not failures:
+        return None
+    failure = failures[0].failure
+    for each in failures:
+        if isinstance(each, keras_internals.CheckedData):
+            each.failure = None
+    return failure
+
+
 @contextlib.contextmanager
-def reading(model, data):
+def reading(model, data, *checked):
     """Says whether the batches of `data` are for this process alone.
 
-    And names its errors: TensorFlow reads data in a thread and hides one there.
+    And names errors of `data` and of what was made of it, the `checked` arguments:
+    TensorFlow reads data in a thread and hides one there.
     """
     before = model.own_batches
     model.own_batches = getattr(data, "data_shard", (0, 1))[1] > 1
     try:
         yield
-    except Exception:
-        if getattr(data, "failure", None) is not None:
-            raise data.failure from None
-        raise
+    except Exception as error:
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()  # Keras does so after `fit` alone
+        failure = take_failure((data, *keras.tree.flatten(checked)))
+        if failure is None:
+            raise
+        # The frames hold an iterator. TensorFlow hangs if Python ends before it does.
+        traceback.clear_frames(error.__traceback__)
+        try:
+            raise failure from None
+        finally:
+            del failure  # its traceback holds this frame
     finally:
         model.own_batches = before
 

@@ -6,7 +6,6 @@ from keras import ops
 
 from kzoo import checks
 from kzoo.backend import keras_internals
-from kzoo.base.fitting import WEIGHTS
 from kzoo.base.phased import PhasedModel
 from kzoo.export import saved_model
 from kzoo.media import Images
@@ -48,14 +47,36 @@ class GenerativeModel(PhasedModel):
         keras_internals.untrack(self, self.prior)
         self.prior = prior.connect(self.latent_dim, self)
 
-    def check_data(self, x, y=None):
-        self.medium.check_data(x, y, self.num_classes)
+    def split_batch(self, batch):
+        return self.medium.split(batch)
+
+    def check_batch(self, batch):
+        self.medium.check_examples(batch, self.num_classes)
+
+    def plausible(self, batch):
+        return self.medium.plausible(batch, self.num_classes)
+
+    def check_inputs(self, inputs):
+        """Raises a `ValueError` for what `call`, and so `predict`, cannot take."""
+        latents, labels = self._inputs_and_labels(inputs)
+        self.check_latents(checks.to_numpy(latents))
+        checks.same_length(latents, labels)
+
+    def _inputs_and_labels(self, inputs):
+        if self.num_classes is None:
+            return inputs, None
+        if not isinstance(inputs, tuple | list) or len(inputs) != 2:
+            raise ValueError(
+                f"The model has num_classes={self.num_classes}. Expected [inputs, "
+                f"labels] in predict. Received: {checks.describe(inputs)}."
+            )
+        labels = checks.to_numpy(inputs[1])
+        checks.check_labels(labels, self.num_classes)
+        return inputs[0], labels
 
     def unpack(self, data):
         """A batch as `(images, labels)`: float32 images in [0, 1], labels or None."""
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if weights is not None:
-            raise ValueError(WEIGHTS.format("a sample_weight in the data"))
+        images, labels = self.split_batch(data)
         self.medium.check_batch(images)
         checks.check_labels(labels, self.num_classes)
         if labels is not None:  # run eagerly, JAX leaves them NumPy's
@@ -97,6 +118,8 @@ class GenerativeModel(PhasedModel):
                 arXiv:1809.11096, section 3.1). None cuts nothing off.
         """
         checks.positive_int("n", n)
+        if seed is not None:
+            checks.whole_number("seed", seed)
         seed = np.random.randint(2**31) if seed is None else seed
         checks.whole_number("seed", seed)
         labels = self.draw_labels(n, seed, labels)
@@ -108,21 +131,30 @@ class GenerativeModel(PhasedModel):
             return _generator([seed, 1]).integers(self.num_classes, size=n)
         if labels is None:
             return None
-        return np.asarray(labels) if np.ndim(labels) else np.full(n, labels)
+        labels = checks.flat_labels(checks.to_numpy(labels))
+        labels = labels if labels.ndim else np.full(n, labels)
+        checks.check_labels(labels, self.num_classes)
+        return labels
 
     def generate(self, latents, labels=None):
         """Maps latents `(n, latent_dim)` to float32 images `(n, h, w, c)` in [0, 1]."""
-        latents = np.asarray(latents, "float32")
+        latents = np.asarray(checks.to_numpy(latents), "float32")
+        self.check_latents(latents)
+        return self._run(self.generate_batch, latents, labels=labels)
+
+    def check_latents(self, latents):
+        """Raises a `ValueError` unless latents are finite, `(n, latent_dim)`, NumPy."""
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
             raise ValueError(
                 f"Expected latents of shape (n, {self.latent_dim}). "
                 f"Received: {checks.describe(latents)}."
             )
-        return self._run(self.generate_batch, latents, labels=labels)
+        if not np.isfinite(latents).all():
+            raise ValueError("Expected finite latents. Received: NaN or infinity.")
 
     def _run(self, verb, *arrays, labels=None):
         """Runs the tensor function `verb` over numpy arrays, labels last, in batches"""
-        labels = None if labels is None else np.asarray(labels)
+        labels = None if labels is None else checks.flat_labels(checks.to_numpy(labels))
         checks.check_labels(labels, self.num_classes)
         count = len(arrays[0])
         if labels is not None and len(labels) != count:

@@ -69,8 +69,9 @@ class LikelihoodModel(AutoencoderModel):
         checks.positive_int("samples", samples)
         checks.whole_number("seed", seed)
         self.medium.check_values(images)
-        labels = None if labels is None else np.asarray(labels)
+        labels = None if labels is None else checks.flat_labels(checks.to_numpy(labels))
         checks.check_labels(labels, self.num_classes)
+        checks.same_length(images, labels)
         rng = np.random.default_rng(seed)
         step = min(samples, max(1, rows // 32))
         for i in range(0, len(images), 32):

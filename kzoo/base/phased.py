@@ -27,10 +27,10 @@ class PhasedModel(keras.Model):
         logs |= self.minimize(self.generator_loss, images, labels, over="generator")
         return self.report(logs, images)
 
-    A loss is a plain method: tensors in, `(loss, logs)` out. `check_data` refuses what
-    the model cannot be fitted to, and `unpack` makes a batch the tensors that
-    `train_step` takes. The arguments of the constructor are attributes of the same
-    names, which make up the config.
+    A loss is a plain method: tensors in, `(loss, logs)` out. `split_batch` divides a
+    batch into its two parts, `check_batch` refuses what the model cannot be fitted to,
+    and `unpack` makes a batch the tensors that `train_step` takes. The arguments of the
+    constructor are attributes of the same names, which make up the config.
 
     Args:
         optimizers: what `compile()` without an argument trains by, in place of
@@ -60,9 +60,29 @@ class PhasedModel(keras.Model):
         """New ones each time of those passed to the constructor, or None."""
         return self._optimizers and from_json(self._optimizers)
 
-    def check_data(self, x, y=None):
-        """Raises a `ValueError` for arrays or data sets that `fit` cannot take."""
+    def split_batch(self, batch):
+        """A batch as `(x, y)`, the two arguments of `fit`; y may be None."""
+        raise NotImplementedError(f"{type(self).__name__} does not split batches.")
+
+    def check_batch(self, batch):
+        """Raises a `ValueError` for a batch, or whole arrays, that `fit` cannot take.
+
+        Called on every batch, before it goes to a device.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not check its data.")
+
+    def plausible(self, batch):
+        """Whether a batch of tensors certainly passes `check_batch`: a boolean tensor.
+
+        Only a shortcut, for TensorFlow. As it is, no batch does.
+        """
+        return ops.array(False)
+
+    def check_inputs(self, inputs):
+        """Raises a `ValueError` for inputs that `call`, and so `predict`, cannot take.
+
+        As it is, everything is left to `call`.
+        """
 
     def unpack(self, data):
         """What `train_step` takes, of a batch of the data."""
@@ -287,12 +307,16 @@ class PhasedModel(keras.Model):
                 argument that would have no effect.
             FloatingPointError: when a loss is not finite; the message names it.
         """
+        fitting.check_compiled(self, "fit")
         fitting.check_fit(epochs, batch_size, callbacks, kwargs)
         arguments = fitting.fit_arguments(self, x, y, batch_size, callbacks, kwargs)
         backend.synchronize([*self.variables, *self.optimizer.variables])
         arguments["verbose"] = verbose if backend.is_chief() else 0
-        with fitting.reading(self, x):
-            return super().fit(epochs=epochs, **arguments)
+        with fitting.reading(self, x, arguments["x"], arguments.get("validation_data")):
+            try:
+                return super().fit(epochs=epochs, **arguments)
+            finally:
+                keras_internals.forget_validation_data(self)
 
     def evaluate(
         self,
@@ -305,25 +329,46 @@ class PhasedModel(keras.Model):
         **kwargs,
     ):
         """`keras.Model.evaluate`, with data and arguments checked as in `fit`."""
-        fitting.refuse_weights(sample_weight=sample_weight)
+        fitting.check_no_weights(sample_weight=sample_weight)
         fitting.check_counts(batch_size=batch_size, steps=steps)
         if not keras_internals.is_evaluation_inside_fit(kwargs):  # `fit` checked it
-            self.check_data(x, y)
-            x, y, batch_size, _ = fitting.own_share(x, y, batch_size)
-        with fitting.reading(self, x):
+            fitting.check_compiled(self, "evaluate")
+            source = x
+            x, y, batch_size, _ = fitting.checked_share(self, x, y, batch_size)
+            data = source, x
+        else:
+            data = (x,)
+        with fitting.reading(self, *data):
             return super().evaluate(x, y, batch_size, verbose, steps=steps, **kwargs)
 
-    def train_on_batch(
-        self, x, y=None, sample_weight=None, class_weight=None, return_dict=False
-    ):
-        """`keras.Model.train_on_batch`, without weights."""
-        fitting.refuse_weights(sample_weight=sample_weight, class_weight=class_weight)
-        return super().train_on_batch(x, y, return_dict=return_dict)
+    def predict(self, x, *args, **kwargs):
+        """`keras.Model.predict`, with the inputs checked: what `call` takes."""
+        data = x
+        if fitting.is_arrays(x):
+            self.check_inputs(x)
+        else:
+            data = fitting.checked_inputs(self, x)
+        with fitting.reading(self, x, data):
+            return super().predict(data, *args, **kwargs)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """`keras.Model.test_on_batch`, without weights."""
-        fitting.refuse_weights(sample_weight=sample_weight)
-        return super().test_on_batch(x, y, return_dict=return_dict)
+    def train_on_batch(
+        self, x, y=None, sample_weight=None, class_weight=None, **kwargs
+    ):
+        """`keras.Model.train_on_batch`, with the batch checked as in `fit`."""
+        fitting.check_compiled(self, "train_on_batch")
+        fitting.check_no_weights(sample_weight=sample_weight, class_weight=class_weight)
+        return super().train_on_batch(*fitting.checked_arrays(self, x, y), **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """`keras.Model.test_on_batch`, with the batch checked as in `fit`."""
+        fitting.check_compiled(self, "test_on_batch")
+        fitting.check_no_weights(sample_weight=sample_weight)
+        return super().test_on_batch(*fitting.checked_arrays(self, x, y), **kwargs)
+
+    def predict_on_batch(self, x):
+        """`keras.Model.predict_on_batch`, with what `call` takes checked."""
+        self.check_inputs(x)
+        return super().predict_on_batch(x)
 
     def quantize(self, *args, **kwargs):
         """Refused: a quantized model samples differently and cannot be trained."""

@@ -5,7 +5,7 @@ from importlib.metadata import version
 import keras
 import numpy as np
 
-from kzoo import checks
+from kzoo import checks, media
 from kzoo.metrics.features import Extractor, FeatureSet
 from kzoo.metrics.report import Report
 from kzoo.metrics.rows import OF_AUTOENCODERS, OF_FEATURES, copying_rows
@@ -219,7 +219,7 @@ def batches(images, labels=None):
             )
         return
     for batch in images:
-        batch_images, batch_labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        batch_images, batch_labels = media.split_batch(batch)
         yield (
             checks.to_numpy(batch_images),
             (None if batch_labels is None else checks.to_numpy(batch_labels)),

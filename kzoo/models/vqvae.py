@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from kzoo import backend, checks, config, media
-from kzoo.base import AutoencoderModel
+from kzoo.base import AutoencoderModel, fitting
 from kzoo.base.generative import normal_numbers
 from kzoo.networks.blocks import precision
 from kzoo.networks.pixelcnn import PixelCNN
@@ -148,7 +148,9 @@ class VQVAE(AutoencoderModel):
         start nothing.
         """
         if not ops.convert_to_numpy(self.quantizer.started):
-            self.check_data(x, y)
+            fitting.check_compiled(self, "fit")
+            if fitting.is_arrays(x):
+                x, y = fitting.checked_arrays(self, x, y)
             vectors = 64 * self.quantizer.size
             n = min(2048, math.ceil(vectors / math.prod(self.grid)))
             images, labels = first_images(x, y, n)
@@ -299,7 +301,10 @@ def first_images(x, y, n):
         step = max(1, len(x) // n)
         images, labels = x[::step][:n], None if y is None else y[::step][:n]
     elif hasattr(x, "__getitem__") or iter(x) is not x:
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x)))
+        batch = next(iter(x), None)
+        if batch is None:
+            raise ValueError("Expected at least one batch. Received: no data.")
+        images, labels = media.split_batch(batch)
     else:
         return None, None
     return checks.to_numpy(images), None if labels is None else checks.to_numpy(labels)

@@ -128,6 +128,28 @@ def _batches(arrays, batch_size, shuffle):
     return batches.apply(steps).with_options(options)
 
 
+def checked(dataset, check, plausible):
+    """Python, slow in tf.data, runs only for batches that are not plausible."""
+    if not isinstance(dataset, tf.data.Dataset):
+        return dataset  # a strategy has distributed it
+    spec = dataset.element_spec
+
+    def check_arrays(*arrays):
+        check(tf.nest.pack_sequence_as(spec, arrays))
+        return np.int32(0)
+
+    def checked_batch(*batch):
+        tensors = tf.nest.flatten(batch)
+        good = plausible(tf.nest.pack_sequence_as(spec, tensors))
+        look = functools.partial(tf.numpy_function, check_arrays, tensors, tf.int32)
+        done = tf.cond(good, lambda: tf.constant(0), look)
+        with tf.control_dependencies([done]):
+            tensors = [tf.identity(tensor) for tensor in tensors]
+        return tf.nest.pack_sequence_as(spec, tensors)
+
+    return dataset.map(checked_batch)
+
+
 def alone(variables):
     tf.distribute.experimental_set_strategy(None)
 

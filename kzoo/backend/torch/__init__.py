@@ -11,6 +11,7 @@ from kzoo.backend.torch.random import normal, reseed, uniform
 from kzoo.backend.torch.replicas import (
     alone,
     by_itself,
+    checked,
     data_parallel,
     data_shard,
     is_chief,

@@ -80,6 +80,10 @@ def own_share(x, y, batch_size, shuffle):
     return x, y, batch_size, shuffle  # each step takes its part of a batch
 
 
+def checked(dataset, check, plausible):
+    return dataset  # Keras's adapter checks what it hands over
+
+
 def alone(variables=()):
     if replicas() > 1:
         distributed.destroy_process_group()
