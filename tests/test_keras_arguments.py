@@ -358,7 +358,6 @@ class Judge(keras.Model):
         (models.VampVAE, {"prior": "normal"}),
         (models.FactorVAE, {"divergence": TotalCorrelation()}),
     ],
-    ids=str,
 )
 def test_models_refuse_what_they_set_themselves(make, arguments):
     (name,) = arguments
