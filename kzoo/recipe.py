@@ -80,7 +80,12 @@ def recipe(**defaults):
             run = Run(**settings | options)
             with run.explaining_stops():
                 run.start()
-                function(run, **own)
+                try:
+                    function(run, **own)
+                except ValueError as error:
+                    if run.training:
+                        raise
+                    raise typer.BadParameter(str(error)) from error
 
         own = list(inspect.signature(function).parameters.values())[1:]
         own = [p.replace(kind=p.KEYWORD_ONLY) for p in own]
@@ -162,6 +167,7 @@ class Run:
     def __post_init__(self):
         self.output = Path(self.output)
         self.evaluator = self.untrained = None
+        self.training = False  # until then, a ValueError is of a setting
 
     def start(self):
         """Checks the folders, then sets devices and seeds, before anything is built."""
@@ -266,6 +272,7 @@ class Run:
 
     def ready(self, model):
         """Compiles the model if it is not yet, and loads the weights of `--from`."""
+        self.training = True
         if not model.compiled:
             model.compile()
         if self.from_ is None:

@@ -4,6 +4,7 @@ python recipes/hvae.py --dataset mnist --epochs 10 --architecture deep
 """
 
 import kzoo
+from kzoo.config import named
 from kzoo.parts.likelihoods import LIKELIHOODS
 from kzoo.recipe import recipe, script
 
@@ -18,7 +19,7 @@ def main(
     warmup_epochs: int = 3,
 ):
     shape, steps = run.images().shape[1:], warmup_epochs * run.steps_per_epoch
-    pixels = LIKELIHOODS[likelihood](binarize=True) if binarize else likelihood
+    pixels = named("likelihood", likelihood, LIKELIHOODS, binarize=binarize or None)
     model = run.fit(kzoo.models.HVAE(shape, architecture, pixels, samples, steps))
     scores, nats = run.evaluate(model), run.likelihood(model, samples=100, images=200)
     layers = [round(kl, 2) for name, kl in scores.items() if name.startswith("kl_")]

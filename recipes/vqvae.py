@@ -7,7 +7,7 @@ import keras
 
 import kzoo
 from kzoo.callbacks import SampleGrid
-from kzoo.checks import one_of
+from kzoo.config import named
 from kzoo.parts.quantizers import QUANTIZERS
 from kzoo.recipe import recipe, script
 
@@ -16,8 +16,8 @@ from kzoo.recipe import recipe, script
 def main(
     run,
     prior_epochs: int | None = None,
-    codebook_size: int = 128,
-    code_dim: int = 16,
+    codebook_size: int | None = None,
+    code_dim: int | None = None,
     quantizer: str = "ema",
     depth: int | None = None,
     architecture: str = "conv",
@@ -28,11 +28,12 @@ def main(
 ):
     images = run.images()
     run.score_by("kernel_distance", "prdc", "reconstruction")
-    sizes = {"fsq": (), "lfq": (codebook_size,)}
-    sizes = sizes.get(quantizer, (codebook_size, code_dim))
-    options = {} if depth is None else {"depth": depth}  # of "rq"
-    make = QUANTIZERS[one_of("quantizer", quantizer, QUANTIZERS)]
-    model = kzoo.models.VQVAE(images.shape[1:], make(*sizes, **options), architecture)
+    size = "codes" if quantizer == "rq" else "size"
+    defaults = {"fsq": {}, "lfq": {size: 128}}.get(quantizer, {size: 128, "dim": 16})
+    given = {size: codebook_size, "dim": code_dim, "depth": depth}
+    given = {name: value for name, value in given.items() if value is not None}
+    quantizer = named("quantizer", quantizer, QUANTIZERS, **defaults | given)
+    model = kzoo.models.VQVAE(images.shape[1:], quantizer, architecture)
     model.compile(keras.optimizers.Adam(learning_rate))
     run.ready(model)
     history = run.train(model, [run.reconstructions(model)])

@@ -160,6 +160,12 @@ def test_an_unknown_data_set_is_a_wrong_option(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@one_backend
+def test_a_setting_out_of_range_is_an_error_of_the_command_line(tmp_path):
+    with pytest.raises(typer.BadParameter, match="latent_dim=-1"):
+        small(output=tmp_path, latent_dim=-1, limit=64)
+
+
 def interrupt(model):
     raise KeyboardInterrupt
 
