@@ -14,7 +14,71 @@ from kzoo import checks, optimizers
 KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-class Part:
+class Settable:
+    """Base of parts: once its model is compiled, a part refuses what has no effect."""
+
+    def guard(self, fixed):
+        """From now on checks what is set; nothing in `fixed` may change any more."""
+        object.__setattr__(self, "_guarded", frozenset(fixed))
+
+    def __setattr__(self, name, value):
+        if "_guarded" in vars(self) and not name.startswith("_"):
+            value = self._checked(name, value)
+        super().__setattr__(name, value)
+
+    def _checked(self, name, value):
+        old = getattr(self, name, None)
+        if value is old:
+            return value
+        settings, kind = self.get_config(), type(self)
+        if name in settings:
+            check_unchanged(self, name, old, value, self._guarded)
+            try:  # for the checks of the constructor
+                checked = kind.from_config({**settings, name: serialized(value)})
+                return getattr(checked, name)
+            except TypeError as error:  # Keras makes it one, of layers
+                raise error.__context__ or error from None
+        if isinstance(old, keras.Variable):
+            raise AttributeError(
+                f"{name} of {kind.__name__} is a variable that training moves. "
+                f"Expected {name}.assign(value). Received: {name} = {value!r}."
+            )
+        if not hasattr(self, name):
+            self._refuse(name)
+        return value
+
+    def _refuse(self, name):
+        settings = ", ".join(self.get_config()) or "none"
+        raise AttributeError(
+            f"{type(self).__name__} has no setting {name}. Expected one of {settings}. "
+            "Settings of the model, such as beta, are set on the model."
+        )
+
+
+def check_unchanged(owner, name, old, value, fixed):
+    """Raises an `AttributeError` for a setting that cannot take effect any more.
+
+    Args:
+        owner: model or part that has the setting.
+        name, old, value: of the setting, its value, and what it is to be set to.
+        fixed: names of the settings that networks and weights are made by.
+    """
+    parts = old if isinstance(old, tuple) else (old,)
+    replaced = any(isinstance(one, Settable | keras.Model) for one in parts)
+    # Such as a scale of "learned" in place of a number.
+    other_kind = None not in (old, value) and isinstance(old, str) != isinstance(
+        value, str
+    )
+    if replaced or (value != old and (name in fixed or other_kind)):
+        raise AttributeError(
+            f"Expected {name} of {type(owner).__name__} to stay as it was when the "
+            f"model was built: its networks, weights or logs depend on it. Received: "
+            f"{name} = {value!r}, where it is {old!r}. Build a model with it"
+            + (f", or change a setting of {name}." if replaced else ".")
+        )
+
+
+class Part(Settable):
     """A small object with settings. Each is an attribute of the argument's name."""
 
     def get_config(self):
@@ -98,6 +162,12 @@ def arguments(instance, last=object):
         instance: object with an attribute for each argument of its constructor.
         last: class whose constructor, and those of its parents, are left out.
     """
+    names = argument_names(instance, last)
+    return {name: getattr(instance, name) for name in names}
+
+
+def argument_names(instance, last=object):
+    """The names of `arguments`."""
     names = []
     for cls in type(instance).__mro__:
         if cls is last:
@@ -107,7 +177,7 @@ def arguments(instance, last=object):
             names += [p.name for p in parameters if p.kind in KEYWORDS]
             if all(p.kind != inspect.Parameter.VAR_KEYWORD for p in parameters):
                 break
-    return {name: getattr(instance, name) for name in dict.fromkeys(names)}
+    return list(dict.fromkeys(names))
 
 
 def serialized(value):

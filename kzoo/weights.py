@@ -67,7 +67,8 @@ def _differences(trained, model):
     """The settings of `trained` that `model` does not have, as text."""
     configs = [one.get_config() for one in (trained, model)]
     theirs, ours = (
-        {k: v for k, v in c.items() if k not in ("name", "optimizers")} for c in configs
+        {k: v for k, v in c.items() if k not in ("name", "optimizers", "trainable")}
+        for c in configs
     )
     return checks.differences(theirs, ours) or "weights of other shapes"
 

@@ -34,7 +34,7 @@ def check_model(make, tmp_path):
     check_bad_input(model)
     check_logs_save_and_resume(model, tmp_path)
     check_phases_move_only_their_network(model)
-    check_frozen_network_stays(make)
+    check_frozen_network_stays(make, tmp_path)
 
 
 def check_own_networks(make, tmp_path):
@@ -230,7 +230,7 @@ def weights(model):
     return [np.array(ops.convert_to_numpy(v)) for v in model.trainable_variables]
 
 
-def check_frozen_network_stays(make):
+def check_frozen_network_stays(make, tmp_path):
     model = make()
     frozen = (networks(model) or ["decoder"])[0]
     getattr(model, frozen).trainable = False
@@ -240,6 +240,11 @@ def check_frozen_network_stays(make):
     fit(model, n=8)
     for a, b in zip(before, kernels, strict=True):
         np.testing.assert_array_equal(a, ops.convert_to_numpy(b))
+    model.save(tmp_path / "frozen.keras")
+    again = keras.saving.load_model(tmp_path / "frozen.keras")
+    assert not getattr(again, frozen).trainable
+    assert again.get_config()["trainable"] == model.get_config()["trainable"]
+    assert_same_state(model, again)
 
 
 def check_golden(make, golden, name, scale=0.3):

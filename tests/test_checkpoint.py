@@ -530,3 +530,171 @@ def test_other_arguments_of_fit_are_named(tmp_path):
             verbose=0,
             callbacks=[Checkpoint(path, resume=True, seed=3)],
         )
+
+
+class Deep(keras.Model):
+    """An encoder of a user's own, with layers in a block in a list."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        norm, layers = keras.layers.BatchNormalization, keras.layers
+        self.blocks = [
+            keras.Sequential([layers.Flatten(), layers.Dense(6), norm()]),
+            keras.Sequential([layers.Dense(6), norm(), layers.Activation("relu")]),
+        ]
+        self.heads = [layers.Dense(2), layers.Dense(2)]
+        self(np.zeros((1, 4, 4, 1)))
+
+    def call(self, images, training=False):
+        for block in self.blocks:
+            images = block(images, training=training)
+        return [head(images) for head in self.heads]
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def make_deep():
+    encoder = Deep()
+    return VAE((4, 4, 1), 2, MLPEncoderDecoder((4,)), encoder=encoder)
+
+
+def make_gan():
+    return GAN((8, 8, 1), 4, DCGANNetworks((8, 4)), ema=0.9, penalty="lecam")
+
+
+def make_small_gan():
+    return GAN((8, 8, 1), 4, MLPNetworks((4,), dropout=0.0))
+
+
+def set_trainable(value, *find):
+    def set_(model):
+        for one in find:
+            one(model).trainable = value
+
+    return set_
+
+
+def freeze_around(model):
+    """All of the encoder but one layer."""
+    model.encoder.trainable = False
+    model.encoder.blocks[1].layers[0].trainable = True
+
+
+FROZEN = {
+    "network": (make_vae, set_trainable(False, lambda m: m.encoder)),
+    "layer": (make_vae, set_trainable(False, lambda m: m.decoder.layers[1])),
+    "whole": (make_vae, set_trainable(False, lambda m: m)),
+    "variable": (make_vae, set_trainable(False, lambda m: m.encoder.layers[2].kernel)),
+    "own": (make_deep, set_trainable(False, lambda m: m.encoder)),
+    "deep": (make_deep, set_trainable(False, lambda m: m.encoder.blocks[0].layers[2])),
+    "around": (make_deep, freeze_around),
+    "phases": (make_gan, set_trainable(False, lambda m: m.generator.layers[1])),
+    "every phase": (make_gan, set_trainable(False, lambda m: m)),
+}
+
+
+def load(model, path):
+    """The model as it is read from a file."""
+    model.save(path)
+    custom_objects = {"Deep": Deep}
+    return keras.saving.load_model(path, custom_objects=custom_objects)
+
+
+def flags(model):
+    """Of every layer and variable, whether it is trained."""
+    layers = [one.trainable for one in model._flatten_layers()]
+    return layers, [one.trainable for one in model.variables]
+
+
+def values(variables):
+    return [np.array(ops.convert_to_numpy(v)) for v in variables]
+
+
+@pytest.mark.parametrize("case", FROZEN)
+def test_what_is_frozen_stays_so_in_a_file(case, tmp_path):
+    make, freeze = FROZEN[case]
+    model = make()
+    freeze(model)
+    model.compile(run_eagerly=eagerly())
+    trained = len(model.trainable_variables)
+    fit(model, 1)
+    again = load(model, tmp_path / "model.keras")
+    again.run_eagerly = model.run_eagerly
+    assert flags(again) == flags(model)
+    assert len(again.trainable_variables) == trained < len(make().trainable_variables)
+    assert_same_state(model, again)
+    if case in ("network", "own"):  # batch statistics are frozen, too
+        before = values(again.encoder.weights)
+        fit(again, 1)
+        assert all(map(np.array_equal, before, values(again.encoder.weights)))
+
+
+def test_a_copy_of_a_model_is_frozen_as_it_is():
+    model = make_gan()
+    model.discriminator.layers[1].trainable = False
+    copy = keras.models.clone_model(model)
+    assert flags(copy) == flags(model)
+    assert len(copy.trainable_variables) == len(model.trainable_variables)
+    assert make_gan().get_config()["trainable"] is True  # as in earlier files
+
+
+@pytest.mark.parametrize("make", [make_vae, make_small_gan])
+def test_what_is_frozen_after_compile_is_saved_but_not_trained(make, tmp_path):
+    model = make()
+    model.compile(run_eagerly=eagerly())
+    fit(model, 1)
+    model.layers[-1].trainable = False
+    before = state(model)
+    with pytest.raises(ValueError, match=r"compile\(\)"):
+        fit(model, 1)
+    again = load(model, tmp_path / "model.keras")
+    for one in model, again:
+        for a, b in zip(before, state(one), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert not one.layers[-1].trainable
+        with pytest.raises(ValueError, match=r"compile\(\)"):
+            one.train_on_batch(*batch(one, 8)[:1])
+        one.compile(run_eagerly=eagerly())
+        fit(one, 1)
+
+
+def test_a_checkpoint_of_other_trainable_layers_is_refused(tmp_path):
+    model = make_vae()
+    model.encoder.trainable = False
+    model.compile(run_eagerly=eagerly())
+    path = tmp_path / "run.keras"
+    fit(model, 1, Checkpoint(path))
+    with pytest.raises(ValueError, match=r"trainable=.*encoder"):
+        fit(compiled(make_vae), 2, Checkpoint(path, resume=True))
+    again = make_vae()
+    again.encoder.trainable = False
+    again.compile(run_eagerly=eagerly())
+    assert len(fit(again, 2, Checkpoint(path, resume=True))["loss"]) == 2
+
+
+class Anneal(keras.callbacks.Callback):
+    """Changes settings by what they are, and by the epoch."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.trained = model
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.trained.beta = self.trained.beta / 2
+        self.trained.divergence.free_bits = 0.1 * epoch
+
+
+def test_settings_that_callbacks_change_are_resumed(tmp_path):
+    def run(path, epochs, *others):
+        model = compiled(make_vae, run_eagerly=eagerly())
+        checkpoint = Checkpoint(path, resume=True)
+        return model, fit(model, epochs, checkpoint, Anneal(model), *others)
+
+    whole, history = run(tmp_path / "whole.keras", 3)
+    run(tmp_path / "run.keras", 2)
+    resumed, again = run(tmp_path / "run.keras", 3)
+    assert again == history
+    assert resumed.beta == whole.beta == 1 / 8
+    assert_same_state(whole, resumed)
+    assert keras.saving.load_model(tmp_path / "run.keras").beta == 1 / 8

@@ -311,6 +311,47 @@ def kzoo_step(adam, weights):
     backend.phase(loss, [weights], adam, [weights, *adam.variables])()
 
 
+def test_what_is_in_a_layer_is_found_and_frozen_alone():
+    inner = keras.layers.Dense(2)
+    layer = keras.Sequential([keras.Input((1,)), inner])
+    assert keras_internals.contents(layer)[-1] is inner
+    found = keras_internals.contents(inner)
+    assert [id(v) for v in found] == [id(inner.kernel), id(inner.bias)]
+    keras_internals.set_own_trainable(layer, False)
+    keras_internals.set_own_trainable(inner.bias, False)
+    items = [layer, inner, inner.kernel, inner.bias]
+    assert keras_internals.own_trainable(items) == [False, True, True, False]
+    assert [item.trainable for item in items] == [False, True, True, False]
+    assert not layer.trainable_variables
+
+
+def test_a_step_that_is_made_anew_takes_what_has_changed():
+    model = compiled(make)
+    model.noise = lambda shape, draw=None: ops.zeros(shape)
+    images, _ = batch(model, 8)
+    losses = []
+    for weight in 1.0, 10.0:
+        model.beta = weight
+        losses.append(model.test_on_batch(images, return_dict=True))
+    for weight, logs in zip((1.0, 10.0), losses, strict=True):
+        loss = logs["reconstruction"] + weight * logs["kl"]
+        assert logs["loss"] == pytest.approx(loss, rel=1e-5)
+    assert "test_step" not in vars(model)
+
+
+def test_a_callback_sees_the_variables_of_the_step_before():
+    model = compiled(make)
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            keras_internals.synchronize_state(model)
+            seen.append(np.array(ops.convert_to_numpy(model.weights[0])))
+
+    fit(model, callbacks=[Look()])
+    assert len(seen) == 3 and not np.array_equal(seen[1], seen[2])
+
+
 def test_what_made_a_tensor_is_found():
     x = keras.KerasTensor((None, 4))
     layer = keras.layers.Dense(2)

@@ -28,7 +28,7 @@ from kzoo.callbacks import Checkpoint
 from kzoo.models import GAN, VAE
 from kzoo.networks import DCGANNetworks, MLPEncoderDecoder, MLPNetworks
 from kzoo.optimizers import OptimizerGroup
-from kzoo.parts import R1, Bernoulli
+from kzoo.parts import R1, Adaptive, Bernoulli
 
 BACKEND = keras.backend.backend()
 
@@ -370,6 +370,174 @@ def test_callbacks_are_taken_as_keras_takes_them():
     for callbacks in (note, [note], (note,), [[note]], None):
         fit(model, callbacks=callbacks)
     assert seen == [0] * 4
+
+
+def at(when, change):
+    """A callback that calls `change(number)` as each epoch or batch begins."""
+    return keras.callbacks.LambdaCallback(
+        **{when: lambda number, logs=None: change(number)}
+    )
+
+
+def set_beta(model, number):
+    model.beta = 3.0 * number
+
+
+def set_free_bits(model, number):
+    model.divergence.free_bits = np.float32(number)
+
+
+def set_scale(model, number):
+    model.likelihood.scale = 1.0 + number
+
+
+def set_penalty(model, number):
+    model.penalty[0].weight = 100.0 * number
+    model.penalty[0].every = 1 + number
+
+
+def set_gan(model, number):
+    model.discriminator_steps = 1 + number % 2
+    model.ema = 0.1 * number
+    model.weight_clip = 0.1 / (1 + number)
+    model.augmentation.probability = 0.2 * number
+
+
+CHANGED = {
+    "argument": (make_vae, set_beta),
+    "part": (make_vae, set_free_bits),
+    "likelihood": (lambda: make_vae(likelihood="gaussian"), set_scale),
+    "penalty": (lambda: make_gan(penalty=["r1", "lecam"]), set_penalty),
+    "phases": (lambda: make_gan(ema=0.9, augmentation="color"), set_gan),
+}
+
+
+@pytest.mark.parametrize("when", ["on_epoch_begin", "on_train_batch_begin"])
+@pytest.mark.parametrize("case", CHANGED)
+def test_settings_that_a_callback_changes_take_effect(case, when):
+    make, change = CHANGED[case]
+    runs = []
+    for run_eagerly in (False, True):
+        model = compiled(make, run_eagerly=run_eagerly)
+        ignore_rounding(model)
+        model.seed.state.assign(np.array([1, 2]))
+        callback = at(when, functools.partial(change, model))
+        epochs = 2 if when == "on_epoch_begin" else 1
+        data = {"validation_data": batch(model)} if case == "argument" else {}
+        logs = fit(model, epochs, callbacks=[callback], **data)
+        change(model, 3)
+        logs["after"] = model.evaluate(*batch(model), verbose=0)
+        logs["sample"] = model.sample(2, seed=0)
+        runs.append((logs, state(model)))
+    (logs, values), (expected, eager_values) = runs
+    for name, value in expected.items():
+        np.testing.assert_allclose(logs[name], value, rtol=2e-3, atol=1e-4)
+    for a, b in zip(values, eager_values, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4)
+
+
+def test_a_changed_setting_trains_as_a_model_built_with_it():
+    def make_with(beta):
+        return with_fixed_noise(
+            compiled(lambda: make_vae(beta=beta), optimizer=keras.optimizers.SGD(0.01))
+        )
+
+    model, other = make_with(0.5), make_with(3.0)
+    fit(model)
+    other.set_weights(model.get_weights())
+
+    def change(epoch):
+        model.beta = 3.0
+
+    logs, expected = fit(model, callbacks=[at("on_epoch_begin", change)]), fit(other)
+    for name in expected:
+        np.testing.assert_allclose(logs[name], expected[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make, path, value, named",
+    [
+        (make_vae, "free_bits", 1.0, "model.divergence.free_bits"),
+        (make_vae, "divergence.beta", 2.0, "no setting beta"),
+        (make_vae, "divergence.free_bits", -1.0, "at least 0"),
+        (make_vae, "divergence", "kl", "divergence"),
+        (make_vae, "likelihood", Bernoulli(), "likelihood"),
+        (make_vae, "latent_dim", 5, "latent_dim"),
+        (make_vae, "architecture.widths", (4,), "widths"),
+        (make_vae, "beta", -1.0, "at least 0"),
+        (make_vae, "beta", "cyclic", "beta"),
+        (make_vae, "encoder", keras.Sequential(), "encoder"),
+        (make_gan, "loss", "hinge", "loss"),
+        (lambda: make_gan(penalty="r1"), "weight", 1.0, r"model.penalty\[0\].weight"),
+        (lambda: make_gan(penalty="r1"), "penalty", "r2", "penalty"),
+        (make_gan, "probability", 0.5, "model.augmentation.probability"),
+        (
+            lambda: make_gan(augmentation=Adaptive("color")),
+            "augmentation.probability",
+            0.5,
+            "assign",
+        ),
+    ],
+)
+def test_settings_that_would_be_ignored_are_refused(make, path, value, named):
+    model = make()
+    model.compile(run_eagerly=True)
+    owner, _, name = f"model.{path}".rpartition(".")
+    owner = model if owner == "model" else getattr(model, owner.split(".")[1])
+    before = getattr(owner, name, None)
+    with pytest.raises((AttributeError, ValueError), match=named):
+        setattr(owner, name, value)
+    assert getattr(owner, name, None) is before
+
+
+def test_a_callback_of_evaluate_changes_settings():
+    model = with_fixed_noise(compiled(make_vae))
+    change = keras.callbacks.Callback()
+    change.on_test_begin = lambda logs=None: set_beta(model, 2)
+    images, _ = batch(model)
+    logs = model.evaluate(images, verbose=0, callbacks=[change], return_dict=True)
+    loss = logs["reconstruction"] + 6 * logs["kl"]
+    assert logs["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_setting_that_changes_in_every_step_is_warned_of():
+    model = compiled(make_vae, run_eagerly=True)
+    images, _ = batch(model, 8)
+
+    def change():
+        for _ in range(12):
+            model.beta += 0.1
+            model.test_on_batch(images)
+
+    with pytest.warns(UserWarning, match="warmup_steps"):
+        change()
+
+
+@pytest.mark.parametrize("when", ["on_epoch_begin", "on_train_batch_begin"])
+def test_a_callback_that_freezes_has_to_compile(when):
+    model = compiled(make_vae)
+    kernel = model.encoder.layers[-1].kernel
+
+    def freeze(number):
+        model.encoder.trainable = number != 1
+
+    with pytest.raises(ValueError, match="encoder"):
+        fit(model, 2, callbacks=[at(when, freeze)])
+    assert np.isfinite(model.sample(2, seed=0)).all()
+    assert all(np.isfinite(one).all() for one in state(model))
+
+    kernels = []
+
+    def freeze_and_compile(number):
+        if number == 1:
+            model.encoder.trainable = False
+            model.compile()
+            kernels.append(np.array(ops.convert_to_numpy(kernel)))
+
+    model.encoder.trainable = True
+    model.compile()
+    fit(model, 2, callbacks=[at(when, freeze_and_compile)])
+    np.testing.assert_array_equal(kernels[-1], ops.convert_to_numpy(kernel))
 
 
 def test_sample_weights_are_refused():

@@ -5,6 +5,7 @@ of Keras drops the name. `tests/test_keras_internals.py` has a test of each that
 when it no longer takes effect.
 """
 
+import contextlib
 import dis
 import functools
 import inspect
@@ -32,7 +33,7 @@ def adapt_trainer(cls):
     cls._make_function = _run_steps_together(cls)
     cls._maybe_symbolic_build = _build_nothing
     cls._get_jax_state = _keep_state(cls)
-    cls.__setattr__ = _set_without_tracking(cls)
+    cls.__setattr__ = _set_without_tracking(cls.__setattr__)
     return cls
 
 
@@ -86,8 +87,8 @@ def _keep_state(cls):
     return _get_jax_state
 
 
-def _set_without_tracking(cls):
-    """Returns a `__setattr__` that stores `_jax_state` as it is.
+def _set_without_tracking(set_attribute):
+    """Returns a `__setattr__` that stores `_jax_state` as it is, all else as before.
 
     On JAX Keras sets `_jax_state` in each step, to the values of all variables.
     `keras.Layer.__setattr__` would search them for layers and variables to track. When
@@ -98,9 +99,39 @@ def _set_without_tracking(cls):
         if name == "_jax_state":
             object.__setattr__(self, name, value)
         else:
-            super(cls, self).__setattr__(name, value)
+            set_attribute(self, name, value)
 
     return __setattr__
+
+
+@contextlib.contextmanager
+def new_step(model, name):
+    """Lets Keras compile the method `name` anew, while it makes a function of it.
+
+    On JAX Keras compiles `model.train_step`, and JAX knows a function by equality: it
+    would take what it has compiled for the same method of the same model before. It
+    gets another function. When Keras takes the method from the class, a setting that
+    has changed has no effect.
+    """
+    step, before = getattr(model, name), vars(model).get(name)
+    object.__setattr__(model, name, lambda *args: step(*args))
+    try:
+        yield
+    finally:
+        if before is None:
+            object.__delattr__(model, name)
+        else:
+            object.__setattr__(model, name, before)
+
+
+def synchronize_state(model):
+    """Gives the variables of a model in training their values, on JAX.
+
+    They are in `_jax_state` between two steps. Keras lets callbacks call
+    `jax_state_sync`, and reads the variables again before the next step.
+    """
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
 
 
 def is_evaluation_inside_fit(kwargs):
@@ -283,6 +314,38 @@ def untrack(layer, value):
     and in files. When the name is gone, this raises an `AttributeError`.
     """
     layer._tracker.untrack(value)
+
+
+def contents(layer):
+    """The layers in `layer`, then its own variables that training may move.
+
+    Keras keeps both in the order in which they were set, frozen or not, which weights
+    in files rely on too. Public lists leave out what is frozen, or layers of layers.
+    When a name is gone, this raises an `AttributeError`.
+    """
+    return [*layer._layers, *layer._trainable_variables]
+
+
+def own_trainable(items):
+    """A list of whether each layer or variable is to be trained.
+
+    Whatever it is in: the public property can be overridden, and takes longer to read
+    in each step. When the name is gone, this raises an `AttributeError`.
+    """
+    return [item._trainable for item in items]
+
+
+def set_own_trainable(item, value):
+    """Sets `trainable` of a layer or variable alone.
+
+    The public setter of a layer passes it on to all that is in the layer, and so cannot
+    freeze a layer and not one inside. When the name is gone, this has no effect: what
+    was frozen is trained again once it is loaded.
+    """
+    if isinstance(item, keras.Variable):
+        item.trainable = value  # PyTorch's tensor is told, too
+    else:
+        item._trainable = value
 
 
 def forget_layout(variable):

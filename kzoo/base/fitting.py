@@ -116,6 +116,7 @@ def fit_arguments(model, x, y, batch_size, callbacks, options):
     if hasattr(x, "set_epoch"):
         check_shuffles_itself(options)
         callbacks.append(TellEpoch(x))
+    callbacks.append(TakeSettings(model))  # after those that set them
     shuffle = options.get("shuffle", True)
     if options.get("validation_split"):
         if not is_arrays(x):
@@ -314,6 +315,22 @@ class TellEpoch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.data.set_epoch(epoch)
+
+
+class TakeSettings(keras.callbacks.Callback):
+    """Lets settings of the model that a callback has changed take effect."""
+
+    async_safe = True  # reads no logs
+
+    def __init__(self, model):
+        super().__init__()
+        self.trained = model  # on JAX `self.model` copies all variables
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.trained.make_train_function()
+
+    def on_test_batch_begin(self, batch, logs=None):
+        self.trained.make_test_function()
 
 
 class StopOnNonFinite(keras.callbacks.Callback):

@@ -10,6 +10,7 @@ from keras import ops
 from kzoo import backend, config
 from kzoo.backend import keras_internals
 from kzoo.base import endings, fitting, saving
+from kzoo.base.settings import Settings
 from kzoo.files import replacing
 from kzoo.networks import blocks
 from kzoo.optimizers import OptimizerGroup, build, from_json, serialize, to_json
@@ -53,7 +54,14 @@ class PhasedModel(keras.Model):
         self.own_batches = False  # of this process alone, or to be divided
         self.seed = keras.random.SeedGenerator()
         self._optimizers = optimizers and to_json(optimizers)
+        self.compiled_settings = None  # what compiled functions were made with
         self.forget_compiled()
+
+    def __setattr__(self, name, value):
+        settings = vars(self).get("compiled_settings")
+        if settings and not name.startswith("_"):
+            value = settings.checked(self, name, value)
+        super().__setattr__(name, value)
 
     @property
     def optimizers(self):
@@ -157,6 +165,8 @@ class PhasedModel(keras.Model):
             steps_per_execution,
         )
         backend.prepare()
+        self.synchronize_state()  # a callback may compile
+        self.compiled_settings = None
         default = self.default_optimizer()
         if optimizer is None:
             optimizer = self.optimizers or default
@@ -180,6 +190,66 @@ class PhasedModel(keras.Model):
             optimizer.build({n: getattr(self, n).trainable_variables for n in default})
         else:
             build(self.optimizer, self.trainable_variables)
+        self.compiled_settings = Settings(self)
+
+    def make_train_function(self, force=False):
+        """Makes the function that `fit` calls for each step, if there is none.
+
+        Also where a setting has changed, which a compiled step has taken as it was.
+
+        Raises:
+            ValueError: where something was frozen, or the reverse, since `compile`.
+        """
+        self.check_trainability()
+        self.renew_compiled()
+        if self.train_function is not None and not force:
+            return self.train_function
+        with keras_internals.new_step(self, "train_step"):
+            return super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        """`make_train_function` of `evaluate`."""
+        self.renew_compiled()
+        if self.test_function is not None and not force:
+            return self.test_function
+        with keras_internals.new_step(self, "test_step"):
+            return super().make_test_function(force)
+
+    def renew_compiled(self):
+        """Drops compiled functions if they were made with other settings."""
+        if self.compiled_settings and self.compiled_settings.have_changed():
+            self.synchronize_state()
+            self.forget_compiled()
+            self.train_function = self.test_function = None
+
+    def check_trainability(self):
+        """Raises a `ValueError` if `trainable` of a layer has changed since compile."""
+        if (
+            not self.compiled_settings
+            or not self.compiled_settings.trainable_has_changed()
+        ):
+            return
+        self.synchronize_state()
+        before, now = self.compiled_settings.trainable, saving.trainability(self)
+        paths = sorted(p for p in {*before, *now} if before.get(p) != now.get(p))
+        raise ValueError(
+            "Expected the same layers to be trainable as when the model was compiled, "
+            "as its optimizers are built for those. Received: trainable has changed "
+            f"of {', '.join(paths)}. Call model.compile() again."
+        )
+
+    def synchronize_state(self):
+        """Gives variables their values, which JAX holds elsewhere between two steps.
+
+        In the order in which Keras took them: that of what was trainable then.
+        """
+        if self.compiled_settings and self.compiled_settings.trainable_has_changed():
+            now = saving.trainability(self)
+            saving.set_trainability(self, self.compiled_settings.trainable)
+            keras_internals.synchronize_state(self)
+            saving.set_trainability(self, now)
+        else:
+            keras_internals.synchronize_state(self)
 
     def forget_compiled(self):
         """Drops compiled functions, which hold on to the variables of the model."""
@@ -189,6 +259,7 @@ class PhasedModel(keras.Model):
 
     def compiled_for_inference(self, function):
         """The method `function` of tensors, compiled once, without gradients."""
+        self.renew_compiled()
         if not hasattr(self._inference, function.__name__):
             compiled = backend.inference(function, self.variables)
             setattr(self._inference, function.__name__, compiled)
@@ -214,11 +285,18 @@ class PhasedModel(keras.Model):
         # and Keras would carry JAX's jit_compile=True over to torch.compile.
         if not self.compiled:
             return None
-        return {"optimizer": serialize(self.optimizer)}
+        compiled = {"optimizer": serialize(self.optimizer)}
+        if self.compiled_settings.trainable != saving.trainability(self):
+            compiled["trainable"] = self.compiled_settings.trainable
+        return compiled
 
     def compile_from_config(self, config):
+        now = saving.trainability(self)
+        # The optimizer is built for what was trained when it was compiled.
+        saving.set_trainability(self, config.get("trainable", now))
         optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
         self.compile(optimizer, auto_scale_loss=False)  # it was wrapped before saving
+        saving.set_trainability(self, now)
 
     def minimize(self, loss_fn, *batch, over=None):
         """Takes one optimizer step on `loss_fn(*batch)`; returns the loss's logs.
@@ -336,6 +414,9 @@ class PhasedModel(keras.Model):
             source = x
             x, y, batch_size, _ = fitting.checked_share(self, x, y, batch_size)
             data = source, x
+            if kwargs.get("callbacks"):
+                callbacks = fitting.flat(kwargs["callbacks"])
+                kwargs["callbacks"] = [*callbacks, fitting.TakeSettings(self)]
         else:
             data = (x,)
         with fitting.reading(self, *data):
@@ -403,19 +484,31 @@ class PhasedModel(keras.Model):
         super().load_own_variables(saving.load_seeds(self, store))
 
     def get_config(self):
-        """The constructor's arguments. Networks that it has built itself are None."""
+        """The constructor's arguments, and what is frozen, if anything is.
+
+        Networks that it has built itself are None.
+        """
         own = {
             name: None
             if isinstance(value, keras.Model) and name not in self.own_networks
             else value
             for name, value in config.arguments(self, last=keras.Model).items()
         }
-        return super().get_config() | config.serialized(own)
+        frozen = saving.trainability(self)
+        trainable = {"trainable": frozen} if frozen else {}
+        return super().get_config() | config.serialized(own) | trainable
 
     @classmethod
     def from_config(cls, values):
+        values = dict(values)
+        trainable = values.pop("trainable", None)
         with endings.unchecked():  # files from before the check are to load
-            return cls(**config.deserialized(values))
+            model = cls(**config.deserialized(values))
+        if trainable is False:  # of the whole, in earlier files
+            trainable = {".": False}
+        if isinstance(trainable, dict):
+            saving.set_trainability(model, trainable)
+        return model
 
 
 def with_regularizers(loss_fn, variables):

@@ -93,6 +93,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _check(self, model):
         self.progress = None
         self.optimizer = _optimizer_config(model.optimizer)
+        self.config = _model_config(model)
         if not self.path.exists():
             return
         if not self.resume:
@@ -101,9 +102,10 @@ class Checkpoint(keras.callbacks.Callback):
                 "run is there. Resume it, or write to another folder."
             )
         saved, progress = self._read()
-        self._check_same_model(saved, model)
+        self._check_same_model(saved, progress)
         self._check_same_optimizer(saved, progress, model)
         self.optimizer = progress.get("optimizer", self.optimizer)
+        self.config = progress.get("model", self.config)
         self.progress = progress
 
     def _read(self):
@@ -132,11 +134,14 @@ class Checkpoint(keras.callbacks.Callback):
             "or no such file. Put a copy in its place, or move it away to start anew."
         )
 
-    def _check_same_model(self, saved, model):
-        own = keras.saving.serialize_keras_object(model)
-        received = {"class": saved["class_name"], **saved["config"]}
-        expected = {"class": own["class_name"], **_as_json(own["config"])}
-        differences = checks.differences(received, expected)
+    def _check_same_model(self, saved, progress):
+        """The model is to be that of the start, or as callbacks have left it."""
+        left = {"class": saved["class_name"], **saved["config"]}
+        start = progress.get("model", left)
+        # What is trainable the optimizer's state in the file depends on.
+        known = [{**start, "trainable": left.get("trainable")}, left]
+        differences = [checks.differences(one, self.config) for one in known]
+        differences = all(differences) and differences[0]
         if differences:
             raise ValueError(
                 f"Expected {self.path} to hold the model being trained. Received one "
@@ -216,6 +221,8 @@ class Checkpoint(keras.callbacks.Callback):
             "epochs": epoch + 1,
             **self._history(epoch, logs),
             "optimizer": self.optimizer,
+            "model": self.config,
+            "settings": self._settings() and self._settings().save(),
             "fit": self.settings,
             "callbacks": entries,
         }
@@ -223,6 +230,10 @@ class Checkpoint(keras.callbacks.Callback):
             self.model.save(partial)
             keras_internals.attach_json(partial, "progress.json", progress)
             keras_internals.attach_arrays(partial, "callbacks", arrays)
+
+    def _settings(self):
+        """Those of a model of kzoo, which callbacks may change."""
+        return getattr(self.trained, "compiled_settings", None)
 
     def _history(self, epoch, logs):
         """What `History` holds at the end of the epoch.
@@ -257,6 +268,8 @@ class Checkpoint(keras.callbacks.Callback):
             self.model.load_weights(self.path)
         except Exception as error:
             raise self._unreadable(error) from error
+        if progress.get("settings") and self._settings():
+            self._settings().restore(progress["settings"])
         missed = self.states.restore(progress.get("callbacks", []), arrays)
         self.model.history.history = {
             k: list(v) for k, v in progress["history"].items()
@@ -301,6 +314,12 @@ def _has_stopped(callback):
         and callback.stopped_epoch > 0
         and callback.wait >= callback.patience
     )
+
+
+def _model_config(model):
+    """The class and the settings of a model, as in a file."""
+    own = keras.saving.serialize_keras_object(model)
+    return {"class": own["class_name"], **_as_json(own["config"])}
 
 
 def _optimizer_config(optimizer):

@@ -11,7 +11,7 @@ code does as half of its range of 2.
 import keras
 from keras import ops
 
-from kzoo import backend, checks
+from kzoo import backend, checks, config
 
 ADA_TARGET = 0.6  # arXiv:2006.06676, section 3.1, as is what follows
 ADA_INTERVAL = 4  # steps from one adjustment to the next
@@ -19,7 +19,7 @@ ADA_IMAGES = 500_000  # in which the probability can rise from 0 to 1
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class DiffAugment(keras.layers.Layer):
+class DiffAugment(config.Settable, keras.layers.Layer):
     """Policies in order, each applied to an image with a probability.
 
     Args:

@@ -11,7 +11,7 @@ from kzoo import backend, checks, config
 from kzoo.parts.augmentations import translation
 
 
-class Penalty(keras.layers.Layer):
+class Penalty(config.Settable, keras.layers.Layer):
     """What is added to a discriminator's loss, `weight` times as heavy.
 
     A layer, as some have weights. One of your own is a subclass with `log` and

@@ -21,7 +21,7 @@ from kzoo.parts.densities import (
 from kzoo.parts.flows import InverseAutoregressiveFlow, PlanarFlow
 
 
-class Posterior(layers.Layer):
+class Posterior(config.Settable, layers.Layer):
     """A density of latents given an image. See the module for what it has."""
 
     context_dim = 0

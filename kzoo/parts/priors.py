@@ -16,7 +16,7 @@ from kzoo.parts.densities import normal_cdf, normal_draw, normal_log_density
 from kzoo.parts.flows import MaskedAutoregressiveFlow
 
 
-class Prior(layers.Layer):
+class Prior(config.Settable, layers.Layer):
     """A density of latents. One of your own is a subclass, registered with Keras."""
 
     def __init__(self):

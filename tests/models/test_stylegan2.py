@@ -192,10 +192,11 @@ def test_equalized_weights_are_scaled_where_they_are_used():
 
 @pytest.mark.parametrize("rate", [1.0, 0.01])
 def test_a_step_of_adam_moves_equalized_weights_by_their_own_rate(rate):
-    model = compiled(MAKE["plain"])
+    model = MAKE["plain"]()
     inputs = keras.Input((4,))
     dense = EqualizedDense(3, rate=rate, use_bias=False)
     model.generator = keras.Model(inputs, dense(inputs))
+    model.compile()
     optimizer = keras.optimizers.Adam(0.1)
     optimizer.build(dense.trainable_variables)
     model.optimizer.members["generator"] = optimizer

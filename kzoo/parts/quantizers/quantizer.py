@@ -6,7 +6,7 @@ from keras import ops
 from kzoo import config
 
 
-class Quantizer(keras.layers.Layer):
+class Quantizer(config.Settable, keras.layers.Layer):
     """Vectors to codes, whole numbers, and back. See the package for what it has.
 
     One of your own is a subclass, registered with Keras.
