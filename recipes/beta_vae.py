@@ -18,7 +18,8 @@ def main(
 ):
     images = run.images()
     steps = run.epochs * len(images) // run.batch_size // 2
-    parts = {"divergence": KL(capacity=capacity, capacity_steps=steps), "beta": beta}
+    kl = KL() if capacity is None else KL(capacity=capacity, capacity_steps=steps)
+    parts = {"divergence": kl, "beta": beta}
     model = kzoo.models.BetaVAE(images.shape[1:], latent_dim, architecture, **parts)
     run.fit(model, pictures=[run.latents()])
     text = "Test reconstruction {reconstruction:.2f}, KL {kl:.2f}, loss {loss:.2f} nats"

@@ -131,10 +131,13 @@ def test_a_recipe_trains_on_two_devices(python, tmp_path):
 @pytest.mark.full
 def test_a_checkpoint_of_two_devices_goes_on_with_one(python, tmp_path):
     python(SCRIPT, "two epochs", 2, tmp_path)
-    resumed, history = train(
-        "DCGAN", 3, callbacks=[Checkpoint(tmp_path / "run.keras", resume=True)]
-    )
-    model, expected = train("DCGAN", 3, callbacks=[Checkpoint(tmp_path / "one.keras")])
+
+    def train_three(name, **arguments):
+        checkpoint = Checkpoint(tmp_path / name, **arguments)
+        return train("DCGAN", 3, IMAGES[: 5 * BATCH], callbacks=[checkpoint])
+
+    resumed, history = train_three("run.keras", resume=True)
+    model, expected = train_three("one.keras")
     assert_alike(weights(resumed), weights(model))
     for key, values in expected.items():
         np.testing.assert_allclose(history[key], values, rtol=1e-3, atol=1e-4)
