@@ -12,7 +12,7 @@ SAVED = (bool, int, float, str, type(None))
 PLAIN = (*SAVED, tuple)
 # Attributes of models and layers that training itself changes.
 OF_TRAINING = {
-    *("built", "compiled", "own_batches", "training"),
+    *("built", "compiled", "compiled_settings", "own_batches", "training"),
     *("predict_function", "test_function", "train_function"),
     *("stop_evaluating", "stop_predicting", "stop_training"),
 }
