@@ -9,7 +9,7 @@ import inspect
 
 import keras
 
-from kzoo import checks, optimizers
+from kzoo import optimizers
 
 KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -121,29 +121,6 @@ def part(argument, given, kind, known):
         f"Unknown {argument}. Expected one of {names}, or a {kind.__name__} "
         f"of {kind.__module__}. Received: {argument}={given!r}."
     )
-
-
-def named(argument, name, known, **settings):
-    """A part by its name, with those settings that are not None.
-
-    Args:
-        argument: what the name is passed as.
-        name, known: one of the names in the dict `known` of classes.
-        **settings: of the part's constructor.
-
-    Raises:
-        ValueError: for an unknown name, or a setting that the part does not have.
-    """
-    kind = known[checks.one_of(argument, name, known)]
-    settings = {key: value for key, value in settings.items() if value is not None}
-    own = list(inspect.signature(kind).parameters)
-    wrong = [key for key in settings if key not in own]
-    if wrong:
-        raise ValueError(
-            f"Expected settings of {argument}={name!r}: {', '.join(own) or 'none'}. "
-            f"Received: {', '.join(wrong)}. Leave it out, or choose another {argument}."
-        )
-    return kind(**settings)
 
 
 def parts(argument, given, kind, known):

@@ -96,6 +96,32 @@ def recipe(**defaults):
     return decorate
 
 
+def named(argument, name, known, **settings):
+    """A part by its name, with those settings that are not None.
+
+    Args:
+        argument: what the name is passed as.
+        name, known: one of the names in the dict `known` of classes.
+        **settings: of the part's constructor.
+
+    Raises:
+        ValueError: for an unknown name, or a setting that the part does not have.
+    """
+    if name not in known:
+        raise ValueError(
+            f"Expected {argument} to be one of {', '.join(known)}. Received: {name!r}."
+        )
+    settings = {key: value for key, value in settings.items() if value is not None}
+    own = list(inspect.signature(known[name]).parameters)
+    wrong = [key for key in settings if key not in own]
+    if wrong:
+        raise ValueError(
+            f"Expected settings of {argument}={name!r}: {', '.join(own) or 'none'}. "
+            f"Received: {', '.join(wrong)}. Leave it out, or choose another {argument}."
+        )
+    return known[name](**settings)
+
+
 def script(main):
     """Runs a recipe, or any function, with the options of the command line."""
     help = help_text(main.__doc__ or main.__globals__["__doc__"])

@@ -4,9 +4,8 @@ python recipes/hvae.py --dataset mnist --epochs 10 --architecture deep
 """
 
 import kzoo
-from kzoo.config import named
 from kzoo.parts.likelihoods import LIKELIHOODS
-from kzoo.recipe import recipe, script
+from kzoo.recipe import named, recipe, script
 
 
 @recipe(epochs=30, batch_size=128, test_split="test")

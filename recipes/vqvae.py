@@ -7,9 +7,8 @@ import keras
 
 import kzoo
 from kzoo.callbacks import SampleGrid
-from kzoo.config import named
 from kzoo.parts.quantizers import QUANTIZERS
-from kzoo.recipe import recipe, script
+from kzoo.recipe import named, recipe, script
 
 
 @recipe(epochs=30, batch_size=128, test_split="test")

@@ -4,7 +4,6 @@ import keras
 import pytest
 from conformance import batch
 
-from kzoo.config import named
 from kzoo.models import GAN
 from kzoo.networks import (
     DCGANNetworks,
@@ -13,7 +12,6 @@ from kzoo.networks import (
     StyleGANNetworks,
 )
 from kzoo.parts import R1, Adaptive, DiffAugment, Hinge, LeCam
-from kzoo.parts.likelihoods import LIKELIHOODS
 
 
 @pytest.mark.one_backend
@@ -127,12 +125,3 @@ def test_a_part_belongs_to_one_model():
         assert float(other.steps) == 0 != float(first.augmentation.steps)
     owned = {id(v) for v in first.variables} & {id(v) for v in second.variables}
     assert not owned
-
-
-def test_a_named_part_takes_the_settings_that_it_has():
-    part = named("likelihood", "bernoulli", LIKELIHOODS, binarize=True, scale=None)
-    assert part.binarize
-    with pytest.raises(ValueError, match=r"(?s)gaussian.*scale.*binarize"):
-        named("likelihood", "gaussian", LIKELIHOODS, binarize=True)
-    with pytest.raises(ValueError, match="poisson"):
-        named("likelihood", "poisson", LIKELIHOODS)

@@ -18,7 +18,8 @@ from keras.saving import load_model
 
 import kzoo
 from kzoo.networks import MLPEncoderDecoder, MLPNetworks
-from kzoo.recipe import ELBO, WRITTEN, recipe, script
+from kzoo.parts.likelihoods import LIKELIHOODS
+from kzoo.recipe import ELBO, WRITTEN, named, recipe, script
 
 one_backend = pytest.mark.one_backend
 PARTS = ["config.json", "metadata.json", "model.weights.h5"]
@@ -158,6 +159,16 @@ def test_an_unknown_data_set_is_a_wrong_option(tmp_path):
     with pytest.raises(typer.BadParameter, match="no_such_set"):
         train(tmp_path / "run", dataset="no_such_set")
     assert not (tmp_path / "run").exists()
+
+
+@one_backend
+def test_a_named_part_takes_the_settings_that_it_has():
+    part = named("likelihood", "bernoulli", LIKELIHOODS, binarize=True, scale=None)
+    assert part.binarize
+    with pytest.raises(ValueError, match=r"(?s)gaussian.*scale.*binarize"):
+        named("likelihood", "gaussian", LIKELIHOODS, binarize=True)
+    with pytest.raises(ValueError, match="poisson"):
+        named("likelihood", "poisson", LIKELIHOODS)
 
 
 @one_backend

@@ -175,7 +175,7 @@ def test_a_recipe_is_short_and_says_how_to_start_it(recipe):
     assert f"python recipes/{recipe}.py " in module.__doc__
     assert module.main.__doc__ == module.__doc__
     lines = pathlib.Path(module.__file__).read_text().splitlines()
-    assert recipe == "vqvae" or len(lines) <= 32
+    assert recipe == "vqvae" or len(lines) <= 30
 
 
 @full

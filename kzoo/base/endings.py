@@ -1,4 +1,4 @@
-"""What a network of the user's can put out: images in [0, 1], logits, log variances.
+"""Checks of the outputs of users' networks: images, logits, log variances.
 
 Judged by what follows its last layer with weights, which is run on numbers far from 0:
 a tanh is from -1 to 1, and with `Rescaling(0.5, 0.5)` behind it from 0 to 1. Where

@@ -22,7 +22,7 @@ class PhasedModel(keras.Model):
 
     A subclass builds its networks in `__init__`, names its logs with `watch`, returns
     the paper's optimizers from `default_optimizer`, and writes `train_step` and
-    `test_step` once for all backends under `@backend.portable_step`, one phase a line
+    `test_step` once for all backends under `@backend.portable_step`, a phase a line:
 
         logs = self.minimize(self.critic_loss, images, labels, over="critic")
         logs |= self.minimize(self.generator_loss, images, labels, over="generator")

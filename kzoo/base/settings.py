@@ -26,7 +26,7 @@ MANY = 10  # changes that each compile the steps anew
 
 
 class Settings:
-    """What a compiled step has read from its model as plain Python.
+    """The settings of a model and its parts as its compiled steps have them.
 
     A step keeps a number as it was when the step was traced, and trains what was
     trainable when the model was compiled. Reading all of it takes microseconds.

@@ -236,7 +236,7 @@ class Checkpoint(keras.callbacks.Callback):
         return getattr(self.trained, "compiled_settings", None)
 
     def _history(self, epoch, logs):
-        """What `History` holds at the end of the epoch.
+        """The history with this epoch, for the file.
 
         Keras's own runs last, and has yet to note the epoch; the user's may have.
         """

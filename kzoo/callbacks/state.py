@@ -398,7 +398,7 @@ def _settings(callback, start):
 
 
 def _kept_by_functions(callback):
-    """What functions among the attributes may change: lists, dicts and arrays."""
+    """Names of the lists, dicts and arrays that functions of a callback may change."""
     for name, value in vars(callback).items():
         if isinstance(value, types.FunctionType):
             variables = inspect.getclosurevars(value)

@@ -66,7 +66,7 @@ def _subfolders(folder):
 
 
 def _entries(folder):
-    """What lies in a folder, sorted by name, without what systems put there."""
+    """The entries of a folder, sorted by name, without those of operating systems."""
     with os.scandir(folder) as entries:
         visible = (e for e in entries if not e.name.startswith("."))
         visible = [e for e in visible if e.name.lower() not in SYSTEM_FOLDERS]
